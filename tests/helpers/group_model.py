@@ -15,7 +15,7 @@ import attrs
 
 from vllmd.groups import rules
 from vllmd.groups.page import RESTART, START, EndOfPart, GroupPage, GroupWish
-from vllmd.groups.rules import LOST_S, GroupPeer, Limits, Own, Step
+from vllmd.groups.rules import LOST_S, Decision, GroupPeer, Limits, Own
 
 T = TypeVar("T")
 HEAD = 0
@@ -89,8 +89,8 @@ class State(NamedTuple):
 class Rules(NamedTuple):
     """The rules that are searched: vllmd's, or a mutant of one."""
 
-    head: Callable[[Own, Mapping[str, GroupPeer], Limits], Step] = rules.head
-    member: Callable[[Own, GroupPeer], Step] = rules.member
+    head: Callable[[Own, Mapping[str, GroupPeer], Limits], Decision] = rules.head
+    member: Callable[[Own, GroupPeer], Decision] = rules.member
 
 
 RULES = Rules()
@@ -240,7 +240,7 @@ class Model:
         later = View(view.page, min(view.silence + 1, longest), cut)
         return put(state, rank, host._replace(views=_with(host.views, other, later)))
 
-    def _steps(self, state: State, rank: int) -> Iterator[tuple[Step, str]]:
+    def _steps(self, state: State, rank: int) -> Iterator[tuple[Decision, str]]:
         """Yield what the rules say, for each length of a wait that may be meant."""
         host = state.hosts[rank]
         peers = {other: self._peer(state, rank, other) for other in range(self.count)}
@@ -257,7 +257,7 @@ class Model:
         if rank == HEAD:
             members = {str(other): peers[other] for other in range(1, self.count)}
             if not host.wanted and own.runs:
-                yield Step(end="it was stopped"), "is stopped"
+                yield Decision(end="it was stopped"), "is stopped"
             else:
                 yield self.rules.head(own, members, LIMITS), "decides"
             return
@@ -276,7 +276,7 @@ class Model:
         )
 
     def _acted(
-        self, state: State, rank: int, step: Step, words: str
+        self, state: State, rank: int, step: Decision, words: str
     ) -> Iterator[tuple[str, bool, State]]:
         host = state.hosts[rank]
         if step.start:

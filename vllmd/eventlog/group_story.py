@@ -9,6 +9,9 @@ from vllmd.events.base import TypedEvent
 from vllmd.events.engine import EngineExited, EngineSpawned
 from vllmd.events.groups import GroupFailed
 
+FAILED = GroupFailed
+"""The event of which such an end is known."""
+
 
 class ToldAt(Protocol):
     """Something that happened."""

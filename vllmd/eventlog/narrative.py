@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 
 from vllmd.eventlog.bus import Event
-from vllmd.eventlog.group_story import with_groups
+from vllmd.eventlog.group_story import FAILED, with_groups
 from vllmd.events.base import TypedEvent
 from vllmd.events.engine import (
     EngineAdopted,
@@ -26,7 +26,6 @@ from vllmd.events.engine import (
     EngineStalled,
     EngineStateChanged,
 )
-from vllmd.events.groups import GroupFailed
 from vllmd.events.history import HistoryIncomplete, HistoryInterrupted, HistorySetAside
 from vllmd.events.reading_back import by_name, read_back
 from vllmd.events.requests import RequestAccepted
@@ -49,12 +48,11 @@ _READ = by_name(
     EngineRoomAwaited,
     EngineRoomWaitEnded,
     EngineStateChanged,
-    GroupFailed,
     WeightsNotLoaded,
     WeightsRenewed,
     WeightsUnresponsive,
     RequestAccepted,
-    *_GAPS.values(),
+    *(FAILED, *_GAPS.values()),
 )
 NAMES = tuple(_READ)
 """The events that a story is made of."""

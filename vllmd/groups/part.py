@@ -23,7 +23,7 @@ from vllmd.groups.own import Identity, OwnEngine
 from vllmd.groups.page import RESTART, START, EndOfPart, GroupPage, GroupWish, role_of
 from vllmd.groups.peers import PeerWatch
 from vllmd.groups.rank_probe import AskRank, RankProbes
-from vllmd.groups.rules import Limits, Own, Step
+from vllmd.groups.rules import Decision, Limits, Own
 from vllmd.util.clock import wait_event
 from vllmd.util.loop_lag import LoopLag
 
@@ -63,7 +63,7 @@ class GroupPart(EngineGroup):
         self._leaving_since: float | None = None
         self._seen: set[str] = set()
         self._seen_in: str | None = None
-        self._step = Step()
+        self._step = Decision()
         self._end: tuple[str, GroupEnd] | None = None
         self._acted: GroupWish | None = None
         self._wish: GroupWish | None = None
@@ -158,7 +158,7 @@ class GroupPart(EngineGroup):
         page = self.peers[0].page if self.is_member else None
         return page.generation if page is not None else None
 
-    def _decided(self, own: OwnEngine) -> Step:
+    def _decided(self, own: OwnEngine) -> Decision:
         run, now = self._run, self._lag.watched()
         if run != self._seen_in:
             adopted = run is not None and own.has_served

@@ -80,7 +80,7 @@ class Limits:
 
 
 @attrs.frozen
-class Step:
+class Decision:
     """What to do now. At most one of `start`, `end` and `act` is set."""
 
     start: bool = False
@@ -96,22 +96,22 @@ class Step:
     """What a start waits for, in words."""
 
 
-def head(own: Own, members: Mapping[str, GroupPeer], limits: Limits) -> Step:
+def head(own: Own, members: Mapping[str, GroupPeer], limits: Limits) -> Decision:
     """Decide for the head, by what it knows of the members, by host."""
     for peer in members.values():
         if (page := peer.heard) and page.wish and page.wish.generation == own.generation:
             if page.wish.what == RESTART and own.runs:
-                return Step(act=page.wish)
+                return Decision(act=page.wish)
             if page.wish.what == START and not own.runs:
-                return Step(act=page.wish)
+                return Decision(act=page.wish)
     if own.runs:
         return _head_that_runs(own, members, limits)
     if not own.at_gate:
-        return Step()
+        return Decision()
     for host, peer in members.items():
         if (why := _not_gathered(host, peer, own)) is not None:
-            return Step(waits_for=why)
-    return Step(start=True)
+            return Decision(waits_for=why)
+    return Decision(start=True)
 
 
 def _not_gathered(host: str, peer: GroupPeer, own: Own) -> str | None:
@@ -130,7 +130,7 @@ def _not_gathered(host: str, peer: GroupPeer, own: Own) -> str | None:
     return None
 
 
-def _head_that_runs(own: Own, members: Mapping[str, GroupPeer], limits: Limits) -> Step:
+def _head_that_runs(own: Own, members: Mapping[str, GroupPeer], limits: Limits) -> Decision:
     red = None
     for host, peer in members.items():
         step = _member_seen(host, peer, own, limits)
@@ -141,79 +141,79 @@ def _head_that_runs(own: Own, members: Mapping[str, GroupPeer], limits: Limits) 
         host, why = own.hung
         cut_off = host in members and members[host].heard is None
         if not cut_off:  # one that is is waited for
-            return Step(end=why, lost=host)
-    return Step(red=red)
+            return Decision(end=why, lost=host)
+    return Decision(red=red)
 
 
-def _member_seen(host: str, peer: GroupPeer, own: Own, limits: Limits) -> Step:
+def _member_seen(host: str, peer: GroupPeer, own: Own, limits: Limits) -> Decision:
     """Decide by one member whether the head's run goes on."""
     page = peer.heard
     if page is None:
         return _member_silent(host, peer, limits)
     in_it = page.runs and page.generation == own.generation
     if not page.wanted:
-        return Step(end=f"it was stopped on {host}")
+        return Decision(end=f"it was stopped on {host}")
     if in_it:
-        return Step()
+        return Decision()
     if page.ended is not None and page.ended.generation == own.generation:
-        return Step(end=f"the part of {host} {page.ended.text}", lost=host)
+        return Decision(end=f"the part of {host} {page.ended.text}", lost=host)
     if host in own.seen or (own.served and peer.unconnected_s >= LOST_S):
-        return Step(end=f"{host} runs nothing of this start any more", lost=host)
+        return Decision(end=f"{host} runs nothing of this start any more", lost=host)
     return _member_outside(host, page)
 
 
-def _member_outside(host: str, page: GroupPage) -> Step:
+def _member_outside(host: str, page: GroupPage) -> Decision:
     """Decide by a member that has not started yet."""
     if page.runs or not page.waits:
         about = f": {page.problem}" if page.problem else ""
-        return Step(end=f"{host} cannot join: it is {page.state}{about}")
-    return Step()
+        return Decision(end=f"{host} cannot join: it is {page.state}{about}")
+    return Decision()
 
 
-def _member_silent(host: str, peer: GroupPeer, limits: Limits) -> Step:
+def _member_silent(host: str, peer: GroupPeer, limits: Limits) -> Decision:
     if peer.silent_s >= LOST_S and peer.unconnected_s >= LOST_S:
         why = f"{host} is lost: its vllmd does not answer ({peer.problem}), and none of its "
-        return Step(end=f"{why}processes is connected", lost=host)
+        return Decision(end=f"{why}processes is connected", lost=host)
     if peer.cut_s < limits.red_s:
-        return Step()
+        return Decision()
     why = f"{host} cannot be reached ({peer.problem}), and its processes are connected"
     if peer.cut_s >= limits.end_s:
-        return Step(end=why, lost=host)
-    return Step(red=why)
+        return Decision(end=why, lost=host)
+    return Decision(red=why)
 
 
-def member(own: Own, peer: GroupPeer) -> Step:
+def member(own: Own, peer: GroupPeer) -> Decision:
     """Decide for a member, by what it knows of the head."""
     page = peer.heard
     if own.runs:
         return _member_that_runs(own, peer)
     if not own.at_gate:
-        return Step()
+        return Decision()
     if page is None:
         why = peer.problem or "not asked yet"
-        return Step(waits_for=f"waits for the head: its vllmd does not answer ({why})")
+        return Decision(waits_for=f"waits for the head: its vllmd does not answer ({why})")
     if not page.runs:
         about = f": {page.problem}" if page.problem else ""
-        return Step(waits_for=f"waits for the head, {page.host}, which is {page.state}{about}")
+        return Decision(waits_for=f"waits for the head, {page.host}, which is {page.state}{about}")
     if page.generation != own.generation or _was_in(own, page.generation):
-        return Step(waits_for=f"waits until the head, {page.host}, starts again")
-    return Step(start=True)
+        return Decision(waits_for=f"waits until the head, {page.host}, starts again")
+    return Decision(start=True)
 
 
 def _was_in(own: Own, generation: str | None) -> bool:
     return own.ended is not None and own.ended.generation == generation
 
 
-def _member_that_runs(own: Own, peer: GroupPeer) -> Step:
+def _member_that_runs(own: Own, peer: GroupPeer) -> Decision:
     page = peer.heard
     if page is not None and not (page.runs and page.generation == own.generation):
-        return Step(end=f"the head, {page.host}, runs this start no more (it is {page.state})")
+        return Decision(end=f"the head, {page.host}, runs this start no more (it is {page.state})")
     if own.leaving_s is not None and (page is None or own.leaving_s >= own.release_s):
-        return Step(end="it was asked to end")
+        return Decision(end="it was asked to end")
     if page is None and peer.silent_s >= LOST_S and peer.unconnected_s >= LOST_S:
         why = f"the head is lost: its vllmd does not answer ({peer.problem}), and none of its"
-        return Step(end=f"{why} processes is connected")
-    return Step()
+        return Decision(end=f"{why} processes is connected")
+    return Decision()
 
 
 def first_end(

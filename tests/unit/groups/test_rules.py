@@ -8,7 +8,7 @@ import pytest
 from tests.helpers.group_model import Model, Rules, ViolationError
 from tests.helpers.group_search import search
 from vllmd.groups import rules
-from vllmd.groups.rules import LOST_S, GroupPeer, Limits, Own, Step
+from vllmd.groups.rules import LOST_S, Decision, GroupPeer, Limits, Own
 
 
 @pytest.mark.parametrize(
@@ -35,15 +35,15 @@ def test_search_any_faults_never_two_generations_and_always_a_way_on(
 # --- mutants: rules with a mistake in them, of which the search has to find each ---------------
 
 
-def no_word_awaited(own: Own, members: Mapping[str, GroupPeer], limits: Limits) -> Step:
+def no_word_awaited(own: Own, members: Mapping[str, GroupPeer], limits: Limits) -> Decision:
     """Start the head as soon as nothing runs on the members, whatever they are ready for."""
     if not own.runs and own.at_gate:
         heard = [peer.heard for peer in members.values()]
-        return Step(start=all(page and not page.runs for page in heard))
+        return Decision(start=all(page and not page.runs for page in heard))
     return rules.head(own, members, limits)
 
 
-def ends_are_not_seen(own: Own, members: Mapping[str, GroupPeer], limits: Limits) -> Step:
+def ends_are_not_seen(own: Own, members: Mapping[str, GroupPeer], limits: Limits) -> Decision:
     """Have the head go on when a member's part has ended."""
     known = {
         host: attrs.evolve(peer, page=attrs.evolve(peer.page, ended=None) if peer.page else None)
@@ -52,34 +52,36 @@ def ends_are_not_seen(own: Own, members: Mapping[str, GroupPeer], limits: Limits
     return rules.head(attrs.evolve(own, seen=frozenset()), known, limits)
 
 
-def pages_of_long_ago(own: Own, members: Mapping[str, GroupPeer], limits: Limits) -> Step:
+def pages_of_long_ago(own: Own, members: Mapping[str, GroupPeer], limits: Limits) -> Decision:
     """Take a member's last page for true although the run has served since."""
     seen = frozenset(members) if own.served else own.seen
     return rules.head(attrs.evolve(own, seen=seen), members, limits)
 
 
-def silence_is_loss(own: Own, members: Mapping[str, GroupPeer], limits: Limits) -> Step:
+def silence_is_loss(own: Own, members: Mapping[str, GroupPeer], limits: Limits) -> Decision:
     """End what serves because a member's vllmd is down."""
     known = {h: attrs.evolve(p, cut_s=p.silent_s) for h, p in members.items()}
     return rules.head(own, known, limits)
 
 
-def connections_do_not_count(own: Own, members: Mapping[str, GroupPeer], limits: Limits) -> Step:
+def connections_do_not_count(
+    own: Own, members: Mapping[str, GroupPeer], limits: Limits
+) -> Decision:
     known = {h: attrs.evolve(p, unconnected_s=LOST_S) for h, p in members.items()}
     return rules.head(own, known, limits)
 
 
-def any_generation_is_started(own: Own, peer: GroupPeer) -> Step:
+def any_generation_is_started(own: Own, peer: GroupPeer) -> Decision:
     """Start a member whenever the head runs, also again in the same generation."""
     page = peer.heard
     if not own.runs and own.at_gate:
-        return Step(start=bool(page and page.runs))
+        return Decision(start=bool(page and page.runs))
     return rules.member(own, peer)
 
 
-def generations_are_not_left(own: Own, peer: GroupPeer) -> Step:
+def generations_are_not_left(own: Own, peer: GroupPeer) -> Decision:
     """Have a member stay when the head has ended: it holds its memory, and nobody can start."""
-    return Step() if own.runs else rules.member(own, peer)
+    return Decision() if own.runs else rules.member(own, peer)
 
 
 @pytest.mark.parametrize(
