@@ -36,7 +36,7 @@ from vllmd.util.units import DAY_S, HOUR_S, format_duration
 
 _GAPS = by_name(HistoryInterrupted, HistoryIncomplete, HistorySetAside)
 _READ = by_name(
-    EngineExited,
+    *(EngineExited, FAILED),
     EngineStalled,
     EngineHeld,
     EngineReleased,
@@ -52,7 +52,7 @@ _READ = by_name(
     WeightsRenewed,
     WeightsUnresponsive,
     RequestAccepted,
-    *(FAILED, *_GAPS.values()),
+    *_GAPS.values(),
 )
 NAMES = tuple(_READ)
 """The events that a story is made of."""
