@@ -102,8 +102,9 @@ class EngineGroup:
     def wished(self, what: str) -> None:
         """Note that somebody wants a `start` or a `restart` here."""
 
-    def status(self) -> GroupStatus | None:
-        """Return how the group stands; None if there is none."""
+    def status(self, state: str = "unknown") -> GroupStatus | None:
+        """Return how the group stands, with this part in that `state`; None if there is none."""
+        del state
         return None
 
 

@@ -219,6 +219,31 @@ class EnginesCollector:
             changed.add_metric([engine.name], engine.command_changed)
         yield from (up, state, since, busy, wanted, adopted, changed)
         yield from EnginesCollector._sleep(engines)
+        yield from EnginesCollector._groups(engines)
+
+    @staticmethod
+    def _groups(engines: Sequence[EngineStatus]) -> Iterator[Metric]:
+        part = GaugeMetricFamily(
+            "vllmd_group_info",
+            "Always 1 for an engine of several hosts; the labels say which part this host has.",
+            labels=[LABEL, "role", "mode"],
+        )
+        hosts = GaugeMetricFamily(
+            "vllmd_group_members",
+            "Hosts of the engine's group by the state of their part, as the head hears it; "
+            "'unreachable' where a vllmd does not answer.",
+            labels=[LABEL, "state"],
+        )
+        for engine in engines:
+            if (group := engine.group) is None:
+                continue
+            part.add_metric([engine.name, group.role, group.mode], 1)
+            if group.rank:
+                continue
+            states = [*group.hosts.values()]
+            for each in sorted({*states, str(State.READY), "unreachable"}):
+                hosts.add_metric([engine.name, each], states.count(each))
+        yield from (part, hosts)
 
     @staticmethod
     def _sleep(engines: Sequence[EngineStatus]) -> Iterator[Metric]:

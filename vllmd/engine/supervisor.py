@@ -65,7 +65,7 @@ class Supervisor(WantedEngine):
             looked_for=self.looked.is_set(),
             weights=self.weights.status,
             sleep=self.sleeper.status,
-            group=self._group.status(),
+            group=self._group.status(str(self._state.state)),
         )
 
     @property

@@ -313,9 +313,10 @@ class GroupPart(EngineGroup):
         elif not page.runs:
             self._wish = GroupWish(START, page.generation)
 
-    def status(self) -> GroupStatus:
-        """Return how the group stands."""
+    def status(self, state: str = "unknown") -> GroupStatus:
+        """Return how the group stands; `state` is that of this host's part."""
         hosts = {host.name: "unknown" for host in self.group.hosts}
+        hosts[self.host] = state
         for peer in self.peers.values():
             known = peer.known()
             silent = "unreachable" if known.problem else "unknown"

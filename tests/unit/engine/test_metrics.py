@@ -8,6 +8,7 @@ from vllmd.engine.causes import BY_NAME
 from vllmd.engine.doubts import Doubt, Doubts
 from vllmd.engine.exits import Exit, explain
 from vllmd.engine.gpu_interface import Shortage
+from vllmd.engine.group_interface import GroupStatus
 from vllmd.engine.metrics import DoubtsCollector, EnginesCollector, UsageCollector
 from vllmd.engine.restart.policy import Hold
 from vllmd.engine.state_machine import State, Trigger
@@ -132,3 +133,14 @@ def test_collect_doubts_of_a_start_until_it_is_over() -> None:
     for state, shown in ((State.LOADING, 1), (State.READY, 0)):
         found = values(DoubtsCollector(lambda s=state: [status(state=s)], doubts).collect())  # type: ignore[misc]
         assert len(found) == shown
+
+
+def test_collect_a_group_is_counted_by_its_head_only() -> None:
+    hosts = {"gpu01": "ready", "gpu02": "ready", "gpu03": "unreachable"}
+    found = found_for(group=GroupStatus("head", 0, "data", hosts))
+    assert found["vllmd_group_info", "data", "head", "chat"] == 1
+    assert found["vllmd_group_members", "ready", "chat"] == 2
+    assert found["vllmd_group_members", "unreachable", "chat"] == 1
+    found = found_for(group=GroupStatus("member", 1, "data", hosts))
+    assert found["vllmd_group_info", "data", "member", "chat"] == 1
+    assert not any(key[0] == "vllmd_group_members" for key in found)

@@ -173,7 +173,7 @@ async def test_status_a_silent_member_is_lost_only_without_connections(connected
     made.head.decide()
     await settle()
     assert ending.done() is not connected
-    assert made.head.status().hosts[HOSTS[1]] == "unreachable"
+    assert made.head.status("ready").hosts == {HOSTS[0]: "ready", HOSTS[1]: "unreachable"}
     made.clock.now += made.head.limits.red_s
     made.head.decide()
     assert (made.head.status().red is not None) is connected
