@@ -342,8 +342,7 @@ class _TomlReader:
 
     def check_tables(self, config: Config) -> None:
         """Note engines that cannot sleep, or be of several hosts, as they are to."""
-        web = config.daemon.web_config_file
-        for each in sleep.problems(config.engines, web_config=web is not None):
+        for each in sleep.problems(config.engines, web_config=bool(config.daemon.web_config_file)):
             severity = ProblemSeverity.ERROR if each.is_error else ProblemSeverity.WARNING
             self._note(each.key, each.message, each.fix, severity)
         for found in group.problems(config.engines):

@@ -365,7 +365,6 @@ class Daemon:
             runtime.engines.readable_sources,
             self._environment.redactor.labels,
         )
-        runtime = self._runtime
         supervisors, groups = runtime.engines.supervisors, runtime.groups.page
         return exporter.build(statuses, page, self._status, supervisors, groups)
 

@@ -147,12 +147,11 @@ def status_of(
     looked_for: bool,
     weights: WeightsStatus | None,
     sleep: SleepStatus | None,
-    group: GroupStatus | None,
 ) -> EngineStatus:
     """Return what is known of an engine now; `run` is what its shim says of it, if one runs."""
     engine_state.follow_clock()
-    engine, known = settings.engine, engine_state.known
-    loading, phases = engine_state.state is State.LOADING, engine_state.phase_durations()
+    engine, known, phases = settings.engine, engine_state.known, engine_state.phase_durations()
+    loading = engine_state.state is State.LOADING
     return EngineStatus(
         name=engine.name,
         state=engine_state.state,
@@ -194,7 +193,7 @@ def status_of(
         looked_for=looked_for,
         weights=weights,
         sleep=sleep,
-        group=group,
+        group=settings.context.group.status(str(engine_state.state)),
     )
 
 

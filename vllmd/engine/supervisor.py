@@ -65,7 +65,6 @@ class Supervisor(WantedEngine):
             looked_for=self.looked.is_set(),
             weights=self.weights.status,
             sleep=self.sleeper.status,
-            group=self._group.status(str(self._state.state)),
         )
 
     @property
