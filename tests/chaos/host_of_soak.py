@@ -123,7 +123,7 @@ class SoakHost:
         self.site.config.write_text(text)
         self.site.daemon.send_signal(signal.SIGHUP)
         with contextlib.suppress(AssertionError):
-            return str(wait_for("it", lambda: self.prometheus.value(metric) == wanted, 20))
+            return str(wait_for("it", lambda: self.prometheus.value(metric) == wanted, 60))
         return ""
 
     def kill_daemon(self) -> str:

@@ -27,6 +27,8 @@ from tests.chaos.host_of_soak import SoakHost, soaking
 from tests.helpers.otlp import export
 
 OUT = Path(__file__).parents[2] / "build" / "soak.json"
+LOG = OUT.with_suffix(".log")
+"""What the daemons logged."""
 EVERY_S = 10.0
 SAMPLE_S = 5.0
 SPANS_A_SECOND = 200
@@ -164,6 +166,8 @@ def main() -> int:
             spans.close()
         report = soak.report(spans.answers)
         report["samples"] = soak.growth.samples
+        LOG.parent.mkdir(exist_ok=True)
+        LOG.write_text(host.site.log())
     given.out.parent.mkdir(parents=True, exist_ok=True)
     given.out.write_text(json.dumps(report, indent=1) + "\n")
     print(json.dumps({key: report[key] for key in report if key != "samples"}, indent=1))

@@ -2,17 +2,19 @@
 
 import os
 import signal
-import time
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
 from tests.chaos.lab import Lab, same
 from tests.chaos.states import STATES
+from tests.helpers.site import wait_for
 from vllmd.shim import proc
 
 ALL = frozenset(STATES)
 SEEN_S = 10.0
 """How long a fault may take to show."""
+THERE_S = 60.0
+"""How long what it is done to may take to be there, after another fault."""
 
 
 class Fault(ABC):
@@ -60,11 +62,8 @@ class SignalFault(Fault):
     number: ClassVar[int]
 
     def prepare(self, lab: Lab) -> None:
-        deadline = time.monotonic() + SEEN_S
-        while (found := lab.process(self.which)) is None:
-            assert time.monotonic() < deadline, f"no process {self.which}"
-            time.sleep(0.02)
-        self.target: proc.Stat = found
+        what = f"a process {self.which}"
+        self.target: proc.Stat = wait_for(what, lambda: lab.process(self.which), THERE_S)
 
     def do(self, lab: Lab) -> None:
         os.kill(self.target.pid, self.number)

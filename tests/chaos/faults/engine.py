@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
-from tests.chaos.faults.base import Fault, signal_fault
+from tests.chaos.faults.base import THERE_S, Fault, signal_fault
 from tests.chaos.lab import Lab, same
 from tests.chaos.states import RUNS
 from tests.helpers.site import wait_for
@@ -27,8 +27,9 @@ CORE: dict[str, Any] = {
 SHIM: dict[str, Any] = {
     "states": RUNS | {"starting"},
     "ends_run": RUNS,
-    "causes": frozenset({"shim_lost"}),
+    "causes": frozenset({"shim_lost", "not_started"}),
 }
+"""A shim that is killed before it has reported is one that could not be started."""
 HUNG = frozenset({"stalled", "load_stalled"})
 HANGS: dict[str, Any] = {
     "states": WITH_CORE,
@@ -51,8 +52,8 @@ class AllKilled(Fault):
     causes = frozenset({"shim_lost", "killed", "engine_core_died"})
 
     def prepare(self, lab: Lab) -> None:
+        wait_for("the engine's processes", lambda: len(lab.tree()) > 1, THERE_S)
         self.tree = lab.tree()
-        assert len(self.tree) > 1, "no processes"
 
     def do(self, lab: Lab) -> None:
         for stat in reversed(self.tree):
