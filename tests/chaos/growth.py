@@ -44,7 +44,8 @@ class Growth:
             }
         except (OSError, ValueError):
             return
-        found["series"] = self._host.prometheus.value("scrape_samples_scraped") or 0
+        series = "max_over_time(scrape_samples_scraped[30s])"  # a scrape that failed has none
+        found["series"] = self._host.prometheus.value(series) or 0
         found["database_kb"] = _size(state, "vllmd.db*") / 1024
         found["incidents"] = len(list((state / "incidents").glob("*")))
         found["incidents_kb"] = _size(state / "incidents", "**/*") / 1024
