@@ -10,7 +10,13 @@ from tests.helpers.played_pages import PlayedPages
 from tests.helpers.site import Site
 from vllmd.monitoring.settings import RuleSettings
 
-OF_THIS_MACHINE = frozenset({"VllmdDiskFull", "VllmdDiskFilling", "VllmdLate"})
+OF_THIS_MACHINE = frozenset(
+    {
+        *("VllmdDiskFull", "VllmdDiskFilling", "VllmdLate"),
+        *("VllmdTtftBudgetBurn", "VllmdTtftBudgetSlowBurn"),
+        *("VllmdItlBudgetBurn", "VllmdItlBudgetSlowBurn"),
+    }
+)
 """What is true of a machine that tests, and has a small disk or much to do."""
 BUSY_S = 120.0
 """How long an engine of a test may take to be ready, on a machine that has much to do."""
