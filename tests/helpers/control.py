@@ -188,6 +188,21 @@ class FakeAdvisor:
         return self.shown
 
 
+class FakeProbes:
+    """Answers that a test made."""
+
+    def __init__(self, shown: dict[str, Any]) -> None:
+        self.shown = shown
+        self.asked: list[tuple[str, bool]] = []
+        self.error: VllmdError | None = None
+
+    async def ask(self, name: str, record_by: str | None = None) -> dict[str, Any]:
+        self.asked.append((name, record_by is not None))
+        if self.error:
+            raise self.error
+        return self.shown
+
+
 class FakeAdapters:
     """Adapters of one engine that only remember what they were asked; `error` is raised."""
 
@@ -282,6 +297,7 @@ def control_socket(
     adapters: FakeAdapters | None = None,
     costs: FakeCosts | None = None,
     advisor: FakeAdvisor | None = None,
+    probes: FakeProbes | None = None,
     doubts: Doubts | None = None,
     mask: Mask = lambda value: value,
 ) -> Iterator[Path]:
@@ -296,6 +312,7 @@ def control_socket(
         adapters or FakeAdapters(),
         costs or FakeCosts({}),
         advisor or FakeAdvisor({}),
+        probes or FakeProbes({}),
         FakeStatus(host, by_name, gpus or FakeGpus(), adapters or FakeAdapters(), doubts, mask),
     )
     app = server.build(by_name, parts, mask)

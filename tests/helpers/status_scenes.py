@@ -92,6 +92,8 @@ class Scene:
     """By engine: tokens a second, of the last minutes."""
     past: Mapping[str, Past] = attrs.field(factory=dict)
     """By engine: what it did otherwise."""
+    probes: Mapping[str, Mapping[str, Any]] = attrs.field(factory=dict)
+    """By engine: how its answers stand."""
     clock: FakeClock = attrs.field(factory=lambda: clock_at(NOW))
 
     @property
@@ -125,8 +127,7 @@ class Scene:
             doubts.tell(name, "doctor", found)
         values = {d.device.uuid: d.values for d in self.gpus.devices}
         series = SeriesRecorder(self.clock, lambda: values, lambda: asyncio.sleep(0))
-        busy = {name: Past(rate) for name, rate in self.busy.items()}
-        for name, past in {**busy, **self.past}.items():
+        for name, past in {**{n: Past(r) for n, r in self.busy.items()}, **self.past}.items():
             live(past, series, name, page_load(), self.clock.monotonic())
         series.look_at_gpus()
         sources = StatusSources(
@@ -138,6 +139,7 @@ class Scene:
             doubts=doubts,
             series=series,
             filesystems=self,
+            probe=self.probes.get,
         )
         return StatusService(sources, self.clock, mask)
 

@@ -46,6 +46,7 @@ MAY_IMPORT = {
     "groups": "root events util shim config fleet engine",
     "lora": "root events util shim config engine",
     "notify": "root events util config eventlog engine",
+    "probe": "root events util config engine",
     "scrape": "root util engine",
     "status": "util monitoring pulling engine gpu scrape",
     "cost": "root events util config engine gpu scrape",
@@ -57,7 +58,7 @@ MAY_IMPORT = {
     "demo": "root util installing http",
     "traces": "root events util shim config eventlog engine scrape http",
     "daemon": "root events util shim collectors config eventlog pulling history logs engine gpu "
-    "groups lora notify scrape status cost advise doctor http control traces",
+    "groups lora notify probe scrape status cost advise doctor http control traces",
     "cli": "root events util shim container bundle config eventlog monitoring pulling comparing "
     "history fleet importing installing logs engine gpu notify cost advise doctor http control "
     "demo daemon",
@@ -95,6 +96,7 @@ MADE_OF_DATA = {
         "groups",
         "history",
         "lora",
+        "probe",
         "requests",
         "traces",
         "weights",
@@ -160,6 +162,13 @@ PURE = {
     "lora/plan.py",
     "lora/validation.py",
     "notify/bodies.py",
+    "probe/answer.py",
+    "probe/comparison.py",
+    "probe/identity.py",
+    "probe/judge.py",
+    "probe/prompts.py",
+    "probe/reference.py",
+    "probe/status.py",
     "notify/notices.py",
     "scrape/caching.py",
     "scrape/derived.py",

@@ -19,7 +19,18 @@ An event is one line of the log, one row of the history (`vllmd events --json`, 
 (`VLLMD_EVENT`, `VLLMD_ENGINE` and one for each field below). An event of an engine has its name
 in `engine`. What is marked *sometimes* is left out where there is nothing to say.
 """
-_MODULES = ("engine", "weights", "gpu", "groups", "lora", "requests", "traces", "history", "daemon")
+_MODULES = (
+    "engine",
+    "weights",
+    "gpu",
+    "groups",
+    "lora",
+    "probe",
+    "requests",
+    "traces",
+    "history",
+    "daemon",
+)
 
 
 def events() -> str:

@@ -28,6 +28,7 @@ SECTIONS = {
     ),
     "gpus": ("GPUs", "What they mean, and what NVML cannot be trusted with: [GPUs](../gpu.md)."),
     "adapters": ("Adapters", "Each adapter that is wanted: see [LoRA](../lora.md)."),
+    "probes": ("Answers", "Whether they are right: see [probe](../probe.md)."),
     "cost": ("Cost", "What serving costs: see [cost](../cost.md)."),
     "usage": ("Processes of engines", "CPU and memory of each engine's whole tree of processes."),
     "pages": ("Reading of vLLM's pages", "Whether vLLM's own page can be read."),
@@ -57,6 +58,7 @@ UNITS = (
     ("_hertz", "hertz"),
     ("_celsius", "degrees Celsius"),
     ("_tokens", "tokens"),
+    ("_nats", "nats"),
 )
 _VARIABLE = re.compile(r',?\s*\w+=~"\$\w+"\s*')
 

@@ -34,6 +34,8 @@ from vllmd.http.connections import ConnectionTotals
 from vllmd.http.metrics import ConnectionsCollector
 from vllmd.lora.metrics import AdaptersCollector
 from vllmd.notify.metrics import NotificationsCollector
+from vllmd.probe.metrics import ProbesCollector
+from vllmd.probe.status import AnswersVerdict, ProbeStatus
 from vllmd.scrape.derived import MISSING, derive
 from vllmd.scrape.families import parse_page
 from vllmd.scrape.metrics import PagesCollector
@@ -84,6 +86,7 @@ def _collectors() -> Iterator[Any]:
     yield PagesCollector([])
     yield GpusCollector(_gpus, clock)
     yield TracesCollector(lambda: spans)
+    yield ProbesCollector(lambda: {"chat": ProbeStatus(AnswersVerdict.UNKNOWN, "alert")})
     yield AdaptersCollector(lambda: {"chat": ()})
     yield CostCollector(lambda: CostFigures(prices, 1.0, {}, {}, {}))
     yield LogsCollector(list, lambda: {"journal": {"chat": 1}, "stdout": {"chat": 1}})

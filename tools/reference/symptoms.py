@@ -134,6 +134,13 @@ SYMPTOMS: dict[str, Sequence[Symptom]] = {
             pages=_at("what cannot be had", "sleep.md#what-cannot-be-had"),
         ),
         Symptom(
+            "the answers are garbage, and all else is well",
+            "vllmd probe chat",
+            ("wrong_answers",),
+            ("VllmdWrongAnswers",),
+            pages=_at("are the answers right?", "probe.md"),
+        ),
+        Symptom(
             "requests get no answer, `/health` says 200",
             "vllmd status chat",
             ("stalled",),

@@ -74,12 +74,21 @@ class Observer:
         self._sums: dict[Slot, Observed] = {}
         """What was seen since they were taken last."""
 
-    def page(self, run: ObservedRun, page: Page, day: str, gpus: GpuRoom) -> None:
-        """Take an engine's page."""
+    def page(
+        self, run: ObservedRun, page: Page, day: str, gpus: GpuRoom, *, probed: bool = False
+    ) -> None:
+        """Take an engine's page.
+
+        `probed` if a probe was in flight since the last one: what was counted meanwhile, of others
+        too, is left out.
+        """
         before = self._watched.get(run.engine)
         if before is not None and before.run.run_id != run.run_id:
             self._count(before, day)
             before = None
+        if probed:
+            self._pass_over(run, page, before, day)
+            return
         moment, passed_s = read_moment(page.families), 0.0
         if before is not None:
             passed_s = page.read_at - before.at
@@ -90,6 +99,12 @@ class Observer:
         watched = self._watched[run.engine] = _Engine(run, page, page.read_at, counted_at)
         if page.read_at - counted_at >= COUNT_S:
             self._count(watched, day)
+
+    def _pass_over(self, run: ObservedRun, page: Page, before: _Engine | None, day: str) -> None:
+        if before is not None and before.counted_at < before.at:
+            self._count(before, day)
+        self._marks[run.engine] = run.run_id, read_counted(page.families)
+        self._watched[run.engine] = _Engine(run, page, page.read_at, page.read_at)
 
     def take(self, day: str) -> dict[Slot, Observed]:
         """Return what was seen since the last call, and forget it."""

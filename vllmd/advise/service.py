@@ -53,6 +53,8 @@ class AdviseService:
         self._observer = Observer(clock.time())
         self._resumed = False
         self._gpus_seen_at: dict[str, float] = {}
+        self._probes: dict[str, int] = {}
+        """How often a probe of each engine had begun or ended at its last page."""
         self.configure(config, commands)
 
     def configure(self, config: Config, commands: Mapping[str, Command]) -> None:
@@ -102,7 +104,10 @@ class AdviseService:
         if not self._resumed or status is None or engine is None or status.run_id is None:
             return
         run = ObservedRun(name, status.run_id, status.command_hash or "", status.started_at or 0.0)
-        self._observer.page(run, page, day_of(self._clock.time()), self._gpus_of(engine))
+        seen, self._probes[name] = self._probes.get(name, 0), status.probes
+        probed = status.probes != seen or status.probes % 2 == 1
+        today = day_of(self._clock.time())
+        self._observer.page(run, page, today, self._gpus_of(engine), probed=probed)
 
     def _gpus_of(self, engine: EngineConfig) -> GpuRoom:
         now = self._clock.monotonic()

@@ -40,6 +40,7 @@ COMMANDS = {
     "restart": "Stop an engine and start it again.",
     "sleep": "Put an engine to sleep: it gives its GPU memory back.",
     "wake": "Wake an engine that sleeps.",
+    "probe": "Look whether an engine's answers are right.",
     "lora": "Add, remove and show LoRA adapters while an engine serves.",
     "reload": "Read the configuration again.",
     "fleet": "Look at replicas on several hosts, and restart them one by one.",
@@ -55,7 +56,7 @@ ALIASES = {
     "version": ("--version",),
 }
 """Words that people type, and what they stand for; `help` is made of what follows it."""
-ACTING = ("run", "start", "stop", "restart", "sleep", "wake", "reload")
+ACTING = ("run", "start", "stop", "restart", "sleep", "wake", "probe", "reload")
 """Never guessed: who mistypes a command that only looks must not be led to one of these."""
 _MEANT = {
     "up": "'vllmd start ENGINE' starts an engine, 'vllmd run' the daemon",

@@ -8,7 +8,12 @@ from vllmd.cli import status_view, terminal
 from vllmd.cli.engine_table import COLOURS, Engine, gibibytes, latency, number, share
 from vllmd.control.client import ControlClient
 from vllmd.control.events import events_of
-from vllmd.engine.status_text import describe_sleep, describe_state, describe_weights
+from vllmd.engine.status_text import (
+    describe_probe,
+    describe_sleep,
+    describe_state,
+    describe_weights,
+)
 from vllmd.errors import VllmdError
 from vllmd.events.engine import EngineExited
 from vllmd.events.reading_back import by_name, read_back
@@ -97,6 +102,8 @@ def _facts(engine: Engine, now: float) -> Iterator[tuple[str, str]]:
         yield "Weights", describe_weights(weights)
     if sleep := engine.get("sleep"):
         yield "Sleep", describe_sleep(sleep)
+    if probe := engine.get("probe"):
+        yield "Answers", describe_probe(probe)
     if adapters := engine.get("adapters"):
         missing = (
             f"; not loaded: {', '.join(adapters['missing'])}" if adapters.get("missing") else ""

@@ -17,6 +17,7 @@ import psutil
 
 from vllmd.config import rules
 from vllmd.config.fleet import FleetHost, parse_hosts
+from vllmd.config.problem import TableProblem
 from vllmd.config.rules import RuleError, key
 
 if TYPE_CHECKING:
@@ -212,18 +213,9 @@ def common_hash(engine: "EngineConfig", argv: Sequence[str], own: Mapping[str, s
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
-@attrs.frozen
-class GroupProblem:
-    """Why a group cannot be as its table says: the key, a sentence, what to do."""
-
-    key: tuple[str, ...]
-    message: str
-    fix: str
-
-
 def problems(
     engines: Mapping[str, "EngineConfig"], host: ThisHost | None = None
-) -> Iterator[GroupProblem]:
+) -> Iterator[TableProblem]:
     """Yield what is wrong with the tables, for this `host`."""
     if not any(engine.group is not None for engine in engines.values()):
         return
@@ -237,24 +229,24 @@ def problems(
         joined = engine.group.head.name, engine.group.join_port
         other = ports.setdefault(joined, name)
         if other != name:
-            yield GroupProblem(
+            yield TableProblem(
                 ("engines", name, "group", "port"),
                 f"{joined[1]} is the port at which members of engines.{other} join, too",
                 "give one of them another port",
             )
 
 
-def _of_place(group: GroupConfig, host: ThisHost) -> Iterator[GroupProblem]:
+def _of_place(group: GroupConfig, host: ThisHost) -> Iterator[TableProblem]:
     names = [each.name for each in group.hosts if host.is_called(each.name)]
     if len(names) > 1:
-        yield GroupProblem(
+        yield TableProblem(
             ("group", "hosts"),
             f"{' and '.join(names)} are both this host ({host.name})",
             "write each host once",
         )
     if not names:
         known = ", ".join(host.all_addresses) or "no address"
-        yield GroupProblem(
+        yield TableProblem(
             ("group", "hosts"),
             f"this host is none of {', '.join(map(str, group.hosts))}: it is called "
             f"{host.name!r} and has {known}",
@@ -262,7 +254,7 @@ def _of_place(group: GroupConfig, host: ThisHost) -> Iterator[GroupProblem]:
             "of its addresses; a host that has no part of it does not need the engine",
         )
     if group.interface is not None and group.interface not in host.addresses:
-        yield GroupProblem(
+        yield TableProblem(
             ("group", "interface"),
             f"this host has no interface {group.interface!r}: it has "
             f"{', '.join(sorted(host.addresses))}",
@@ -270,36 +262,36 @@ def _of_place(group: GroupConfig, host: ThisHost) -> Iterator[GroupProblem]:
         )
 
 
-def _of_engine(engine: "EngineConfig", group: GroupConfig) -> Iterator[GroupProblem]:
+def _of_engine(engine: "EngineConfig", group: GroupConfig) -> Iterator[TableProblem]:
     for flag in engine.flags:
         if flag in _DERIVED:
             fix = "take the flag out, or the table group"
-            yield GroupProblem(("flags", flag), "is derived from the table group", fix)
+            yield TableProblem(("flags", flag), "is derived from the table group", fix)
     for name in (*INTERFACE_VARIABLES, HOST_IP):
         if group.interface is not None and name in engine.env:
             fix = "take the variable out, or group.interface"
-            yield GroupProblem(("env", name), "is derived from group.interface", fix)
+            yield TableProblem(("env", name), "is derived from group.interface", fix)
     for other, given in (("preload", engine.preload), ("sleep", engine.sleep is not None)):
         if given:
             fix = "take it out: it works for a model on one host"
-            yield GroupProblem((other,), "does not go with a group of hosts", fix)
+            yield TableProblem((other,), "does not go with a group of hosts", fix)
     words = [word.partition("=")[0].lstrip("-") for word in engine.executable[1:]]
     if not _DERIVED.isdisjoint(words):
         fix = "take it out of the leading arguments: the table group stands for it"
-        yield GroupProblem(("executable",), "has a flag that the table group stands for", fix)
+        yield TableProblem(("executable",), "has a flag that the table group stands for", fix)
     yield from _of_split(engine.flags, group)
 
 
-def _of_split(flags: Mapping[str, Any], group: GroupConfig) -> Iterator[GroupProblem]:
+def _of_split(flags: Mapping[str, Any], group: GroupConfig) -> Iterator[TableProblem]:
     count = len(group.hosts)
     if group.mode == DATA:
         return
     if group.ranks_per_host != 1:
         fix = f'take it out, or set mode = "{DATA}"'
-        yield GroupProblem(("group", "ranks_per_host"), f'says nothing with mode = "{TENSOR}"', fix)
+        yield TableProblem(("group", "ranks_per_host"), f'says nothing with mode = "{TENSOR}"', fix)
     whole, given = _product(flags, _SPLITS), " times ".join(_SPLITS[:2])
     if whole % count or whole < count:
-        yield GroupProblem(
+        yield TableProblem(
             ("group", "mode"),
             f"{given} is {whole}, which cannot be spread over {count} hosts",
             f"set flags.tensor-parallel-size or flags.pipeline-parallel-size so that it is "

@@ -18,6 +18,7 @@ from vllmd.config import (
     memory,
     paths,
     preload,
+    probe,
     rules,
     sleep,
     variable_names,
@@ -341,12 +342,11 @@ class _TomlReader:
                 )
 
     def check_tables(self, config: Config) -> None:
-        """Note engines that cannot sleep, or be of several hosts, as they are to."""
-        for each in sleep.problems(config.engines, web_config=bool(config.daemon.web_config_file)):
-            severity = ProblemSeverity.ERROR if each.is_error else ProblemSeverity.WARNING
-            self._note(each.key, each.message, each.fix, severity)
-        for found in group.problems(config.engines):
-            self._note(found.key, found.message, found.fix)
+        """Note engines that cannot sleep, be probed, or be of several hosts, as they are to."""
+        web, engines = config.daemon.web_config_file is not None, config.engines
+        own = (*probe.problems(engines), *group.problems(engines))
+        for each in (*sleep.problems(engines, web_config=web), *own):
+            self._note(each.key, each.message, each.fix, each.severity)
 
     def check_traces(self, config: Config) -> None:
         """Note engines that could not serve with spans, and spans that would come back to us."""

@@ -13,6 +13,7 @@ from vllmd.config.flags import flag_table, program
 from vllmd.config.fleet import FleetConfig
 from vllmd.config.group import GroupConfig
 from vllmd.config.lora import LoraConfig
+from vllmd.config.probe import ProbeConfig
 from vllmd.config.rules import key, section
 from vllmd.config.sections import GpuConfig, HistoryConfig, LogsConfig, NotifyConfig
 from vllmd.config.sleep import SleepConfig
@@ -254,6 +255,9 @@ class EngineConfig:
     )
     group: GroupConfig | None = section(
         GroupConfig, None, help="The hosts that serve this model together, with this one."
+    )
+    probe: ProbeConfig | None = section(
+        ProbeConfig, None, help="Whether its answers are right; the table turns that on."
     )
     restart: RestartConfig = section(
         RestartConfig, help="When and how often an engine is started again."

@@ -37,6 +37,21 @@ class ConfigProblem:
         return f"{place}: {self.severity}: {where}{self.message}; {self.fix}"
 
 
+@attrs.frozen
+class TableProblem:
+    """Why an engine cannot be as one of its tables says: the key, a sentence, what to do."""
+
+    key: tuple[str, ...]
+    message: str
+    fix: str
+    is_error: bool = True
+
+    @property
+    def severity(self) -> ProblemSeverity:
+        """Whether the configuration can be used all the same."""
+        return ProblemSeverity.ERROR if self.is_error else ProblemSeverity.WARNING
+
+
 class InvalidConfigError(ConfigError):
     """The configuration has mistakes; `problems` lists all of them."""
 

@@ -15,6 +15,7 @@ from vllmd.config.fleet import FleetConfig
 from vllmd.config.group import GroupConfig
 from vllmd.config.lora import LoraConfig
 from vllmd.config.model import DaemonConfig, EngineConfig, LivenessConfig, RestartConfig
+from vllmd.config.probe import ProbeConfig
 from vllmd.config.sections import GpuConfig, HistoryConfig, LogsConfig, NotifyConfig
 from vllmd.config.sleep import SleepConfig
 from vllmd.config.traces import ForwardConfig, TracesConfig
@@ -41,6 +42,7 @@ TABLES: tuple[tuple[str, type], ...] = (
     ("# [engines.chat.lora]", LoraConfig),
     ("# [engines.chat.sleep]", SleepConfig),
     ("# [engines.chat.group]", GroupConfig),
+    ("# [engines.chat.probe]", ProbeConfig),
     ("# [engines.chat.restart]", RestartConfig),
     ("# [engines.chat.liveness]", LivenessConfig),
 )

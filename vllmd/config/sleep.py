@@ -12,6 +12,7 @@ import attrs
 
 from vllmd.config import rules
 from vllmd.config.lora import LOOPBACK
+from vllmd.config.problem import TableProblem
 from vllmd.config.rules import key
 from vllmd.config.schedule import Schedule, schedule
 from vllmd.util.units import DAY_S
@@ -93,16 +94,6 @@ class SleepConfig:
     )
 
 
-@attrs.frozen
-class SleepProblem:
-    """Why an engine cannot sleep as its table says: the key, a sentence, what to do."""
-
-    key: tuple[str, ...]
-    message: str
-    fix: str
-    is_error: bool = True
-
-
 def arguments(engine: "EngineConfig") -> list[str]:
     """Return the flags of an engine that is to sleep."""
     return [f"--{FLAG}"] if engine.sleep is not None and FLAG not in engine.flags else []
@@ -113,7 +104,7 @@ def variables(engine: "EngineConfig") -> dict[str, str]:
     return {DEV_MODE: "1"} if engine.sleep is not None else {}
 
 
-def problems(engines: Mapping[str, "EngineConfig"], *, web_config: bool) -> Iterator[SleepProblem]:
+def problems(engines: Mapping[str, "EngineConfig"], *, web_config: bool) -> Iterator[TableProblem]:
     """Yield what is wrong with the tables; `web_config` if the exporter's port has a file of its
     own that says who may use it."""
     for name, engine in engines.items():
@@ -121,12 +112,12 @@ def problems(engines: Mapping[str, "EngineConfig"], *, web_config: bool) -> Iter
             yield attrs.evolve(problem, key=("engines", name, *problem.key))
 
 
-def _of_one(engine: "EngineConfig", *, web_config: bool) -> Iterator[SleepProblem]:
+def _of_one(engine: "EngineConfig", *, web_config: bool) -> Iterator[TableProblem]:
     sleep = engine.sleep
     if sleep is None:
         return
     if engine.host not in LOOPBACK and not sleep.expose_dev_mode:
-        yield SleepProblem(
+        yield TableProblem(
             ("host",),
             f"{engine.host!r} is reached by others, and sleep mode opens vLLM's development routes "
             "there: /collective_rpc runs code in the engine, and needs no key",
@@ -134,26 +125,26 @@ def _of_one(engine: "EngineConfig", *, web_config: bool) -> Iterator[SleepProble
             "away",
         )
     if engine.preload:
-        yield SleepProblem(
+        yield TableProblem(
             ("preload",),
             "does not go with sleep: an engine that sleeps gives up memory that is not its own",
             "set preload = false, or take the table sleep out",
         )
     if engine.lora is not None and sleep.level == DISCARD:
-        yield SleepProblem(
+        yield TableProblem(
             ("sleep", "level"),
             f"{DISCARD} drops the weights, and vLLM does not bring adapters back at a wake",
             "set it to 1, or take the adapters out",
         )
     if engine.flags.get(FLAG) is False:
         fix = "take it out: the table sleep sets the flag"
-        yield SleepProblem(("flags", FLAG), "false does not go with the table sleep", fix)
+        yield TableProblem(("flags", FLAG), "false does not go with the table sleep", fix)
     if engine.env.get(DEV_MODE, "1") != "1":
         fix = "take it out: the table sleep sets it to 1"
         message = f"{engine.env[DEV_MODE]!r} closes the routes by which an engine sleeps"
-        yield SleepProblem(("env", DEV_MODE), message, fix)
+        yield TableProblem(("env", DEV_MODE), message, fix)
     if sleep.http_wake and not web_config:
-        yield SleepProblem(
+        yield TableProblem(
             ("sleep", "http_wake"),
             "needs users or client certificates, and daemon.web_config_file is not set: every "
             "POST /wake is refused",
@@ -163,10 +154,10 @@ def _of_one(engine: "EngineConfig", *, web_config: bool) -> Iterator[SleepProble
 
 def _of_share(
     engine: "EngineConfig", engines: Mapping[str, "EngineConfig"]
-) -> Iterator[SleepProblem]:
+) -> Iterator[TableProblem]:
     share = engine.sleep.share if engine.sleep else None
     if share is not None and len(members(share, engines)) == 1:
-        yield SleepProblem(
+        yield TableProblem(
             ("sleep", "share"),
             f"{share!r} is of this engine alone: there is none to take turns with",
             "give the other engine the same name, or take the key out",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from vllmd.control.unix_http import UnixConnection
+from vllmd.control.unix_http import TIMEOUT_S, UnixConnection
 from vllmd.errors import (
     ConfigError,
     DaemonUnreachableError,
@@ -20,6 +20,8 @@ from vllmd.errors import (
 OK = 200
 NOT_FOUND = 404
 SHOWN_BYTES = 200
+PROBE_S = 600.0
+"""A busy engine takes its time to answer some prompts."""
 _ERRORS: dict[int, type[VllmdError]] = {
     403: NotPermittedError,
     404: UnknownEngineError,
@@ -31,9 +33,9 @@ _ERRORS: dict[int, type[VllmdError]] = {
 class ControlClient:
     """Asks the daemon; every error is one that can be shown as it is."""
 
-    def __init__(self, path: Path, *, keep: bool = False) -> None:
+    def __init__(self, path: Path, *, keep: bool = False, timeout_s: float = TIMEOUT_S) -> None:
         """Ask on this socket; with `keep` by one connection, for who asks each second."""
-        self._path = path
+        self._path, self._timeout_s = path, timeout_s
         self._keep = keep
         self._kept: deque[UnixConnection] = deque()
 
@@ -123,6 +125,15 @@ class ControlClient:
         query = {"since": repr(since), "until": repr(until), "first_token_s": repr(first_token_s)}
         return self._ask("GET", f"/v1/advise?{urlencode(query)}")
 
+    def probe(self, engine: str, *, record: bool = False) -> dict[str, Any]:
+        """Have an engine's answers looked at now; with `record`, have them taken for right.
+
+        Returns: what is known then. Raises: NotPermittedError, UnknownEngineError,
+            DaemonUnreachableError; HeldError: it cannot be asked now; VllmdError: it has no table.
+        """
+        patient = ControlClient(self._path, timeout_s=PROBE_S)
+        return patient._ask("POST", f"/v1/probe/{engine}{'?record' if record else ''}")
+
     def reap(self) -> list[str]:
         """Have the orphans killed that hold GPU memory; returns who they were.
 
@@ -188,7 +199,7 @@ class ControlClient:
         try:
             connection = self._kept.pop()  # one thread gets it, whoever asks at the same time
         except IndexError:
-            connection = UnixConnection(str(self._path))
+            connection = UnixConnection(str(self._path), self._timeout_s)
         again = connection.is_open and method == "GET"
         try:
             status, text = connection.ask(method, path, body)

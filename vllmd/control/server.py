@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from vllmd.control import advise, cost, gpu, lora, why
+from vllmd.control import advise, cost, gpu, lora, probe, why
 from vllmd.control.answers import Mask, MaskedJson, RefusalLog, error, refused
 from vllmd.control.gpu import GpuControl
 from vllmd.control.parameters import shown, wanted_events
@@ -169,6 +169,7 @@ class Controls:
     adapters: lora.AdapterControl
     costs: cost.Costs
     advisor: advise.Advisor
+    probes: probe.ProbeControl
     status: StatusControl
 
 
@@ -182,6 +183,7 @@ def build(
             cost.route(parts.costs),
             advise.route(parts.advisor),
             why.route(parts.host.events),
+            probe.route(parts.probes),
             Route("/v1/reload", _reloading(parts.host), methods=["POST"]),
             Route("/v1/logs/{engine}/rotate", _rotating(parts.logs), methods=["POST"]),
             *gpu.routes(parts.gpus),

@@ -17,8 +17,8 @@ _CONNECT_TIMEOUT = struct.pack("@ll", int(TIMEOUT_S), 0)
 class UnixConnection:
     """One connection, that can be used again; the first request opens it."""
 
-    def __init__(self, path: str) -> None:
-        self._path = path
+    def __init__(self, path: str, timeout_s: float = TIMEOUT_S) -> None:
+        self._path, self._timeout_s = path, timeout_s
         self._socket: socket.socket | None = None
         self._answers: BinaryIO | None = None
 
@@ -33,7 +33,7 @@ class UnixConnection:
         # the kernel waits for a place in a full queue; Python's own time-out gives up at once
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _CONNECT_TIMEOUT)
         self._socket.connect(self._path)
-        self._socket.settimeout(TIMEOUT_S)
+        self._socket.settimeout(self._timeout_s)
         self._answers = self._socket.makefile("rb")
 
     def ask(self, method: str, target: str, body: bytes | None = None) -> tuple[int, bytes]:

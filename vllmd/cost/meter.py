@@ -94,6 +94,8 @@ class Meter:
         self._ran: dict[str, str] = {}
         """The runs that an earlier daemon knew, by engine."""
         self._pending: dict[str, Usage] = {}
+        self._own: dict[str, CounterMark] = {}
+        """By engine: what vllmd itself asked of a run, and its page has not shown yet."""
         self._energy: dict[str, int] = {}
         """By GPU: its counter, as far as it is booked."""
         self.idle_mw: dict[str, int] = {}
@@ -153,9 +155,25 @@ class Meter:
         mark = self._marks.get(engine)
         # of a run that nobody met at its start, it is not known what it did before
         added = counters.since(mark.counters) if mark else Counters()
+        added = self._without_own(engine, run_id, added)
         self._marks[engine] = CounterMark(run_id, counters)
         if added:
             self._pending[engine] = self._pending.get(engine, Usage()) + _tokens(added)
+
+    def asked(self, engine: str, run_id: str, own: Counters) -> None:
+        """Note what vllmd itself asked of a run: its page will show it, and nobody pays for it."""
+        before = self._own.get(engine)
+        if before is not None and before.run_id == run_id:
+            own = before.counters.plus(own)
+        self._own[engine] = CounterMark(run_id, own)
+
+    def _without_own(self, engine: str, run_id: str, added: Counters) -> Counters:
+        own = self._own.pop(engine, None)
+        if own is None or own.run_id != run_id:
+            return added
+        if left := own.counters.less(added):
+            self._own[engine] = CounterMark(run_id, left)
+        return added.less(own.counters)
 
     def _meet(self, engine: str, run_id: str, started_ns: int) -> None:
         """Count a run from its start, if it began since somebody looks."""

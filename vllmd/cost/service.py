@@ -230,6 +230,10 @@ class CostService:
             return
         self._meter.count(name, status.run_id, int(status.started_at * SECOND_NS), counters)
 
+    def asked(self, name: str, run_id: str, prompt: int, generated: int, requests: int) -> None:
+        """Note tokens and requests of vllmd's own, which are no traffic."""
+        self._meter.asked(name, run_id, Counters(prompt, 0, generated, requests))
+
     def _wall_ns(self) -> int:
         return int(self._clock.time() * SECOND_NS)
 

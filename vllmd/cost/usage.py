@@ -46,6 +46,16 @@ class Counters:
             values[field.name] = now - then if now >= then else now
         return Counters(**values)
 
+    def plus(self, other: "Counters") -> "Counters":
+        """Return the sum of both."""
+        pairs = zip(attrs.astuple(self), attrs.astuple(other), strict=True)
+        return Counters(*(a + b for a, b in pairs))
+
+    def less(self, other: "Counters") -> "Counters":
+        """Return what is left without the other: nothing where that has more."""
+        pairs = zip(attrs.astuple(self), attrs.astuple(other), strict=True)
+        return Counters(*(max(0, a - b) for a, b in pairs))
+
     def __bool__(self) -> bool:
         """Tell whether anything was counted."""
         return any(attrs.astuple(self))

@@ -57,6 +57,7 @@ from vllmd.http.service import WebSettings
 from vllmd.lora.metrics import AdaptersCollector
 from vllmd.notify import service as notify_service
 from vllmd.notify.metrics import NotificationsCollector
+from vllmd.probe.metrics import ProbesCollector
 from vllmd.scrape.metrics import PagesCollector
 from vllmd.traces.metrics import TracesCollector
 from vllmd.util.allocator import give_back_large_blocks
@@ -86,9 +87,8 @@ class Daemon:
         """Make a daemon; with a `problem` of the configuration it starts nothing new."""
         self._first = config, problem
         self._environment = environment or Environment()
-        self._clock = clock or SystemClock()
+        self._clock, self._parts = clock or SystemClock(), self._environment.parts
         self._started = Moment.now(self._clock)
-        self._parts = self._environment.parts
         if problem is None:
             self._environment.reloads.accept(self._started.wall)
         else:
@@ -101,8 +101,7 @@ class Daemon:
             parts=self._parts,
         )
         self._web = WebSettings(config.daemon, self._clock)
-        self._stop = asyncio.Event()
-        self._reading = asyncio.Lock()
+        self._stop, self._reading = asyncio.Event(), asyncio.Lock()
         self._hung_up: set[asyncio.Task[None]] = set()
 
     async def run(self, started: Callable[[Address], None] = lambda _: None) -> None:
@@ -323,13 +322,13 @@ class Daemon:
             runtime.adapters,
             runtime.cost_service,
             runtime.advisor,
+            runtime.probes,
             self._status,
         )
         return control.build(runtime.engines.supervisors, parts, mask)
 
     def _exporter_app(self) -> Any:
-        runtime = self._runtime
-        statuses = runtime.engines.statuses
+        runtime, statuses = self._runtime, self._runtime.engines.statuses
         collectors: list[Collector] = [
             BuildCollector(),
             ConfigCollector(
@@ -354,6 +353,7 @@ class Daemon:
             DoubtsCollector(statuses, self._on_start.doubts),
             UsageCollector(statuses, self._clock),
             AdaptersCollector(runtime.adapters.figures),
+            ProbesCollector(runtime.probes.figures),
             CostCollector(runtime.cost_service.figures),
             PagesCollector(runtime.engines.sources.values()),
             TracesCollector(runtime.tracing.figures),
@@ -365,8 +365,8 @@ class Daemon:
             runtime.engines.readable_sources,
             self._environment.redactor.labels,
         )
-        supervisors, groups = runtime.engines.supervisors, runtime.groups.page
-        return exporter.build(statuses, page, self._status, supervisors, groups)
+        supervisors = runtime.engines.supervisors
+        return exporter.build(statuses, page, self._status, supervisors, runtime.groups.page)
 
     async def events(self, wanted: EventFilter) -> list[Event]:
         """Return events of the history.

@@ -17,6 +17,7 @@ from vllmd.config.model import Config
 from vllmd.config.secret_values import secrets_of, webhook_url
 from vllmd.config.sections import NotifyConfig
 from vllmd.cost.service import CostService
+from vllmd.daemon import probe_views
 from vllmd.daemon.downloads import Downloads
 from vllmd.daemon.engines import Engines, SharedServices, kept_runs
 from vllmd.daemon.environment import Environment
@@ -35,6 +36,7 @@ from vllmd.history.writer import HistoryWriter
 from vllmd.http.service import WebSettings
 from vllmd.lora.service import LoraService
 from vllmd.notify import service as notify_service
+from vllmd.probe.service import ProbeService
 from vllmd.scrape.page import Page
 from vllmd.shim.proc import boot_id
 from vllmd.status.filesystems import Filesystems
@@ -134,6 +136,8 @@ class Runtime:
         self.advisor = AdviseService(
             config, now.commands, engines.status, self.gpus, clock, disk_thread
         )
+        view = functools.partial(probe_views.view_of, engines, self.gpus, self.cost_service)
+        self.probes = ProbeService(config, now.commands, view, client, clock, disk_thread.do)
         self.series = SeriesRecorder(
             clock,
             lambda: self.gpus.latest.all_values(clock.monotonic()),
@@ -183,6 +187,7 @@ class Runtime:
         yield from self.groups.parts()
         yield from self.cost_service.parts()
         yield from self.advisor.parts()
+        yield from self.probes.parts()
         yield from self.series.parts()
         yield from self._on_start.parts()
         yield from self._early.parts()
@@ -273,6 +278,7 @@ class Runtime:
         self.groups.configure(config, commands)
         self.cost_service.configure(config)
         self.advisor.configure(config, commands)
+        self.probes.configure(config, commands)
         self.series.configure(config.engines, config.daemon.poll_s)
         self.engines.configure(now, self.wanted, self._around)
 
@@ -324,6 +330,7 @@ class Runtime:
             logs=self.outputs,
             gpus=self.gpus,
             adapters=self.adapters,
+            probe=self.probes.shown,
             doubts=self._on_start.doubts,
             series=self.series,
             filesystems=self.filesystems,

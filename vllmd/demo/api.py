@@ -15,6 +15,7 @@ from starlette.routing import Route
 from vllmd.demo.args import Args
 from vllmd.demo.engine import DemoEngine, DemoRequest, EngineDeadError
 from vllmd.demo.key import KeyRequired
+from vllmd.demo.logprobs import choice_of
 from vllmd.demo.lora import LoadedAdapters
 from vllmd.demo.metrics import Metrics
 from vllmd.demo.sleep import DevRoutes
@@ -158,7 +159,9 @@ class DemoApi:
             texts = [word async for word in words]
         except EngineDeadError as error:
             return _error(500, "InternalServerError", str(error.__doc__))
-        return JSONResponse(reply.whole(" ".join(texts)))
+        of_model = f"{self._args.model}/{adapter or ''}"
+        more = {} if chat else choice_of(of_model, body, generation.tokens)
+        return JSONResponse(reply.whole(" ".join(texts), more))
 
 
 def _size(headers: Mapping[str, str]) -> int:
@@ -186,11 +189,11 @@ class _Reply:
         """The request's id, as it is in its span."""
         return str(self._head["id"])
 
-    def whole(self, text: str) -> dict[str, Any]:
+    def whole(self, text: str, more: Mapping[str, Any]) -> dict[str, Any]:
         content: dict[str, Any] = (
             {"message": {"role": "assistant", "content": text}} if self._chat else {"text": text}
         )
-        choices = [{"index": 0, "finish_reason": "length", **content}]
+        choices = [{"index": 0, "finish_reason": "length", **content, **more}]
         return {**self._head, "choices": choices, "usage": self._usage()}
 
     def _usage(self) -> dict[str, int]:

@@ -8,6 +8,7 @@ import math
 import structlog
 
 from vllmd.engine import exits
+from vllmd.engine.answers import Answers
 from vllmd.engine.exits import Exit
 from vllmd.engine.gpu_interface import MemoryWait, Shortage
 from vllmd.engine.liveness.idle_time import IdleTime
@@ -73,6 +74,7 @@ class EngineState:
         self.sleep_changed_at = -math.inf
         """When it fell asleep or woke last, in watched seconds: a page of before says nothing."""
         self.idle = IdleTime()
+        self.answers = Answers(self._keep)
         self.start_duration_s: float | None = None
         self.ready_s = 0.0
         """How long the last run had been ready when it ended."""
@@ -193,7 +195,7 @@ class EngineState:
         self.run, self.state, self._since = kept.run, kept.state, kept.since
         self._ready_at, self.start_duration_s = kept.ready_at, kept.start_duration_s
         self.phase, self.phases = kept.phase, dict(kept.phases)
-        self.sizes, self.asleep = dict(kept.sizes), kept.asleep
+        self.sizes, self.asleep, self.answers.wrong = dict(kept.sizes), kept.asleep, kept.wrong
 
     def _keep(self) -> None:
         if self.run is not None:
@@ -208,6 +210,7 @@ class EngineState:
                     dict(self.phases),
                     dict(self.sizes),
                     self.asleep,
+                    self.answers.wrong,
                 )
             )
 
@@ -220,6 +223,7 @@ class EngineState:
         self.start_fails = self.starts_short = False
         self.sizes = {}
         self.requests = self._no_step_since = self.asleep = None
+        self.answers.over()
 
     # --- a start -----------------------------------------------------------------------------
 
@@ -328,7 +332,7 @@ class EngineState:
     def show(self, reading: Reading) -> None:
         """Note the requests in flight; a page that is late for once leaves what was known."""
         if reading.answer is PageAnswer.PAGE:
-            self.requests = (reading.running, reading.waiting)
+            self.requests = self.answers.requests(reading)
 
     def found(self, problem: str) -> None:
         """Note what a person has to know or do; logged when it is new."""

@@ -21,6 +21,7 @@ LOAD_STALLED = "load_stalled"
 GROUP_LOST = "group_lost"
 SLEEP_FAILED = "sleep_failed"
 WAKE_FAILED = "wake_failed"
+WRONG_ANSWERS = "wrong_answers"
 OOM_KILL = "oom_kill"
 _NOT_KEPT = ("tail", "marks", "first_error")
 _NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -56,6 +57,8 @@ class Exit:
             return f"made no progress and was killed: {self.error}"
         if self.label == GROUP_LOST:
             return f"was ended with its group: {self.error}"
+        if self.label == WRONG_ANSWERS:
+            return f"gave wrong answers and was killed: {self.error}"
         if self.label in (SLEEP_FAILED, WAKE_FAILED):
             failed = "fell asleep" if self.label == SLEEP_FAILED else "was woken"
             return f"failed when it {failed}, and was killed: {self.error}"
@@ -132,7 +135,7 @@ def witnessed(end: Exit, marks: Mapping[str, str]) -> Exit:
 
 
 def stalled(end: Exit, label: str, reason: str) -> Exit:
-    """Return the end of an engine that was killed because it made no progress: a failure."""
+    """Return the end of an engine that was killed because it hung, or answers wrong: a failure."""
     marks = {**end.marks, label: reason}
     return attrs.evolve(end, label=label, requested=False, error=reason, marks=marks)
 

@@ -86,6 +86,10 @@ class EngineStatus:
     """How its sleep stands; None if it has no sleep mode, and does not sleep."""
     group: GroupStatus | None = None
     """How the hosts that serve its model together stand; None if it is of one host."""
+    wrong_answers: str | None = None
+    """Why it is to take no requests, although it serves: what a probe found."""
+    probes: int = 0
+    """How often a probe began or ended; odd while one is in flight."""
     looked_for: bool = True
     """Whether the daemon has looked for it; until then its state is not known."""
 
@@ -98,6 +102,11 @@ class EngineStatus:
     def is_idle(self) -> bool:
         """Whether it serves, and no request is in flight by its page."""
         return self.up and self.requests_running == self.requests_waiting == 0
+
+    @property
+    def takes_requests(self) -> bool:
+        """Whether requests are to come: it serves, and its answers are not known to be wrong."""
+        return self.up and self.wrong_answers is None
 
     @property
     def up(self) -> bool:
@@ -120,7 +129,7 @@ class EngineStatus:
         fields["weights"] = self.weights.to_json() if self.weights else None
         fields["group"] = self.group.to_json() if self.group else None
         fields["sleep"] = self.sleep.to_json() if self.sleep else None
-        del fields["transitions"], fields["uptime_s"], fields["fingerprint"]
+        del fields["transitions"], fields["uptime_s"], fields["fingerprint"], fields["probes"]
         fields["hold"] = self.hold.to_json() if self.hold else None
         fields["served_names"] = list(self.served_names)
         fields["exits"] = [
@@ -133,6 +142,16 @@ class EngineStatus:
 
 
 _REQUESTS = ("requests_running", "requests_waiting")
+
+
+def _of_run(run: RunRecord) -> dict[str, Any]:
+    return {
+        "pid": run["engine_pid"],
+        "shim_pid": run["shim_pid"],
+        "run_id": run["run_id"],
+        "started_at": run["started_at"],
+        "uptime_s": proc.age_s(run["engine_start_ticks"]),
+    }
 
 
 def status_of(
@@ -168,11 +187,7 @@ def status_of(
         max_num_seqs=engine.max_num_seqs,
         **dict(zip(_REQUESTS, engine_state.requests or (None, None), strict=True)),
         no_step_s=engine_state.no_step_s,
-        pid=run["engine_pid"] if run else None,
-        shim_pid=run["shim_pid"] if run else None,
-        run_id=run["run_id"] if run else None,
-        started_at=run["started_at"] if run else None,
-        uptime_s=proc.age_s(run["engine_start_ticks"]) if run else None,
+        **(_of_run(run) if run else {}),
         start_duration_s=engine_state.start_duration_s,
         adopted=adopted,
         command_hash=run["command_hash"] if run else None,
@@ -190,6 +205,8 @@ def status_of(
         awaited_load=awaited_load,
         next_start_at=next_start_at,
         problem=engine_state.problem or settings.start_nothing,
+        wrong_answers=engine_state.answers.wrong,
+        probes=engine_state.answers.marks,
         looked_for=looked_for,
         weights=weights,
         sleep=sleep,

@@ -41,6 +41,8 @@ def _detail(engine: dict[str, Any]) -> str:
         awaited = _asleep(sleep) if engine["state"] == State.SLEEPING and not awaited else awaited
         awaited = "its weights load" if _loads_weights(engine) else awaited
         return str((engine.get("hold") or {}).get("cause", awaited))
+    if (engine.get("probe") or {}).get("verdict") == "wrong":
+        return "wrong answers"
     adapters = engine.get("adapters") or {"wanted": 0, "loaded": 0}
     if adapters["loaded"] < adapters["wanted"]:
         return f"{adapters['loaded']} of {adapters['wanted']} adapters"
@@ -76,6 +78,19 @@ def describe_sleep(sleep: dict[str, Any]) -> str:
     if sleep["refused"]:
         said.append(f"not {sleep['wanted'] or 'changed'}: {sleep['refused']}")
     return "; ".join(said)
+
+
+def describe_probe(probe: dict[str, Any]) -> str:
+    """Return what is to be known of an engine's answers, in one line."""
+    verdict, found = probe["verdict"], probe["found"]
+    if verdict == "right" and probe["distance"] is not None:
+        said = (
+            f"right ({probe['distance']:.2f} nats from the reference, {probe['limit']:.2f} allowed)"
+        )
+        return f"{said}; {found}" if found else said
+    words = {"unknown": "not asked yet", "not_applicable": "cannot be looked at"}
+    said = words.get(verdict, str(verdict))
+    return f"{said}: {found}" if found else said
 
 
 def _loads_weights(engine: dict[str, Any]) -> bool:

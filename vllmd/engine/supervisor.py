@@ -32,9 +32,9 @@ class Supervisor(WantedEngine):
         engine, context = settings.engine, settings.context
         self._settings = settings
         self._name = engine.name
-        self._stopped = context.stopped
-        self._clock = context.clock
+        self._stopped, self._clock = context.stopped, context.clock
         self._state = assembly.state_of(settings)
+        self.answers = self._state.answers
         self._load_slot = assembly.load_slot_of(settings, self._state, self._activity)
         self._parts = assembly.assemble(settings, self._state)
         self.weights = WeightKeeper(engine, settings.command, context)

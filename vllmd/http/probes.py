@@ -21,7 +21,7 @@ def ready(engines: Sequence[EngineStatus]) -> Response:
     """Answer 200 if all of the engines serve, else 503, why, and when to come again."""
     lines = "".join(f"{each.name}: {_state(each)}\n" for each in engines)
     text = lines or "no engine is meant to run\n"
-    if all(engine.up for engine in engines):
+    if all(engine.takes_requests for engine in engines):
         return PlainTextResponse(text)
     left_s = max((e.start_left_s or 0.0 for e in engines if not e.up), default=0.0)
     headers = {"retry-after": str(max(COME_AGAIN_S, math.ceil(left_s)))}
@@ -48,6 +48,8 @@ def _state(engine: EngineStatus) -> str:
         return "not known yet"
     if engine.state is State.SLEEPING:
         return f"{engine.state} ('vllmd wake {engine.name}' wakes it)"
+    if engine.up and engine.wrong_answers is not None:
+        return f"{engine.state}, answers wrong ('vllmd probe {engine.name}' shows what differs)"
     return str(engine.state)
 
 

@@ -23,18 +23,7 @@ Document = Mapping[str, Any]
 LOAD_STALLED = BY_NAME["load_stalled"]
 FATAL_XID_S = 15 * MINUTE_S
 """For so long the alert of a fatal Xid fires; after that the one of an Xid that is not cleared."""
-STARTED = frozenset(
-    {
-        State.READY,
-        State.SLEEPING,
-        State.STARTING,
-        State.LOADING,
-        State.DRAINING,
-        State.STOPPING,
-        State.HELD,
-        State.STALLED,
-    }
-)
+STARTED = frozenset(State) - {State.STOPPED, State.UNREACHABLE, State.BACKOFF}
 """States of an engine that is there, or on its way, or has a condition of its own."""
 ON_ITS_WAY = frozenset({State.STARTING, State.LOADING, State.READY, State.SLEEPING})
 """States of an engine that waits for no memory any more."""
@@ -346,6 +335,10 @@ CONDITIONS: Mapping[str, Test] = {
     "VllmdEngineHeld": _held,
     "VllmdEngineStalled": _of_engine(
         "{} has work and makes no progress", lambda engine: engine["state"] == State.STALLED
+    ),
+    "VllmdWrongAnswers": _of_engine(
+        "{} gives wrong answers: see 'vllmd probe'",
+        lambda engine: engine["up"] and (engine["probe"] or {}).get("verdict") == "wrong",
     ),
     "VllmdEngineAwaitsMemory": _awaits_memory,
     "VllmdEngineLoadStalled": _load_stalled,

@@ -49,6 +49,8 @@ class EngineParts:
     """Whether its page was read when it was asked for last; None if it never was."""
     page_fresh: bool = True
     """Whether what its page showed last is of now."""
+    probe: Mapping[str, Any] | None = None
+    """How its answers stand; None if they are not looked at."""
     download: Share | None = None
     """How much of its model is here, while it is downloaded."""
 
@@ -78,6 +80,7 @@ def engine_to_json(parts: EngineParts, gpus: GpuFigures, now: float) -> dict[str
         "log_problem": parts.log_problem,
         "doubts": [doubt.to_json() for doubt in parts.doubts],
         "adapters": parts.adapters,
+        "probe": parts.probe,
         "reason": reason(status, parts.adapters, parts.doubts, now),
         "progress": _progress(status),
         "download": _download(parts.download),

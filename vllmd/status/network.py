@@ -14,6 +14,7 @@ LOCAL_ENGINE = frozenset(
     {"pid", "shim_pid", "run_id", "log", "command_hash", "printing", "log_problem"}
 )
 LOCAL_SLEEP = frozenset({"by", "wanted_by"})
+LOCAL_PROBE = frozenset({"recorded_by"})
 LOCAL_WEIGHTS = frozenset({"pid", "shim_pid", "run_id", "log"})
 LOCAL_EXIT = frozenset({"run_id", "killed", "error", "incident"})
 LOCAL_DAEMON = frozenset({"pid", "config", "listen", "exporter", "web_config", "run_dir"})
@@ -73,6 +74,7 @@ def _engine(engine: Mapping[str, Any]) -> dict[str, Any]:
         "problem": _hidden(engine["problem"]),
         "weights": _weights(engine["weights"]),
         "sleep": _sleep(engine["sleep"]),
+        "probe": engine["probe"] and _without(engine["probe"], LOCAL_PROBE),
         "reason": reason,
         "hold": hold and _without(hold, {"command_hash", "surroundings"}),
         "last_exit": _exit(engine["last_exit"]),

@@ -77,6 +77,8 @@ def _of_sleep(status: EngineStatus) -> str | None:
 def _of_serving(status: EngineStatus, adapters: Mapping[str, Any] | None) -> str | None:
     if status.state is not State.READY:
         return None
+    if status.wrong_answers is not None:
+        return f"its answers are wrong, and it is to take no requests: {status.wrong_answers}"
     if status.no_step_s is not None:
         return f"requests run, and no step was made for {format_duration(status.no_step_s)}"
     missing = adapters["missing"] if adapters else ()

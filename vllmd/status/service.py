@@ -148,6 +148,8 @@ class StatusSources:
     filesystems: KnownFilesystems
     downloads: Callable[[], Mapping[str, Share]] = dict
     """How much of its model each engine has that downloads it."""
+    probe: Callable[[str], Mapping[str, Any] | None] = lambda _: None
+    """How the answers of an engine stand; None if they are not looked at."""
 
 
 @attrs.frozen
@@ -236,6 +238,7 @@ class StatusService:
             page.version if page else None,
             page.readable if page else None,
             fresh,
+            self._room("probes", lambda: ask.probe(name), None),
             ask.downloads().get(name),
         )
 

@@ -11,6 +11,7 @@ PROVOKED: Mapping[str, str] = {
     "VllmdEngineLoadStalled": "its load stands still",
     "VllmdEngineRestartLoop": "its core is killed five times",
     "VllmdEngineNotReady": "its load takes days",
+    "VllmdWrongAnswers": "its probabilities become others while it serves",
     "VllmdRequestsLost": "its core is killed with a request in flight",
     "VllmdDaemonFailed": "the daemon is killed, and comes back",
     # test_gpu_causes.py: GPUs of a scripted NVIDIA library under the real pynvml

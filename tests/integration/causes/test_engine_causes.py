@@ -22,7 +22,11 @@ unready_s = 0
 stop_grace_s = 5
 restart = {{ initial_s = {pause}, max_s = {pause}, max_failures = 20 }}
 liveness = {{ stall_s = 2, hang_s = 5, load_stall_s = {load_stall}, restart_stalled = {kill} }}
-env = {{ VLLMD_STAND_IN_LOAD_S = "{load}", CUDA_VISIBLE_DEVICES = "{gpu}" }}
+[engines.{name}.env]
+VLLMD_STAND_IN_LOAD_S = "{load}"
+CUDA_VISIBLE_DEVICES = "{gpu}"
+VLLMD_STAND_IN_GARBAGE = "{garbage}"
+{more}
 """
 ENGINES: dict[str, dict[str, object]] = {
     "well": {},
@@ -33,6 +37,7 @@ ENGINES: dict[str, dict[str, object]] = {
     "loops": {},
     "hangs": {"kill": "false"},
     "lost": {},
+    "wrong": {"more": "[engines.wrong.probe]"},
 }
 """What each is given that is another way."""
 USUAL: dict[str, object] = {
@@ -41,9 +46,10 @@ USUAL: dict[str, object] = {
     "pause": 0.2,
     "load": 0.3,
     "load_stall": 600,
+    "more": "",
 }
 ENDS = "vllmd_daemon_unexpected_ends_total"
-SERVE = ("well", "down", "loops", "hangs", "lost")
+SERVE = ("well", "down", "loops", "hangs", "lost", "wrong")
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +63,8 @@ def host(tmp_path_factory: pytest.TempPathFactory, ports: Mapping[str, int]) -> 
     exporter = free_port()
     text = DAEMON.format(exporter=exporter, folder=folder) + "poll_s = 0.5\n"
     for gpu, (name, keys) in enumerate(ENGINES.items()):  # or one would wait for another to load
-        text += ENGINE.format(name=name, port=ports[name], gpu=gpu, **(USUAL | keys))
+        given = {"name": name, "port": ports[name], "gpu": gpu, "garbage": folder / "garbage"}
+        text += ENGINE.format(**given, **(USUAL | keys))
     with site(folder, text, exporter_port=exporter, api_port=ports["well"]) as made:
         for name in SERVE:
             made.wait_state(name, "ready", 60)
@@ -106,6 +113,20 @@ def test_engine_that_dies_again_and_again(host: Site, pages: Watched) -> None:
         host.wait_new_run("loops", before, 60)
         pages.until('vllmd_engine_restarts_total{vllmd_engine="loops"}', n).look(2)
     pages.only(engine="loops")
+
+
+@about("VllmdWrongAnswers")
+def test_engine_that_answers_garbage(host: Site, pages: Watched) -> None:
+    assert host.vllmd("probe", "wrong").returncode == 0
+    garbage = host.folder / "garbage"
+    garbage.touch()
+    try:
+        assert host.vllmd("probe", "wrong").returncode == 1
+        pages.until('vllmd_probe_verdict{vllmd_engine="wrong",verdict="wrong"}', 1)
+        pages.look(5).only(engine="wrong")
+    finally:
+        garbage.unlink()
+        assert host.vllmd("probe", "wrong").returncode == 0
 
 
 @about("VllmdEngineStalled")

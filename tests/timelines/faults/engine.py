@@ -28,6 +28,16 @@ def weights(bad: str) -> list[Signal]:
     ]
 
 
+def verdict(bad: str) -> list[Signal]:
+    """Return the series of an engine whose answers are right, and something else while not well."""
+    return [
+        gauge(
+            "vllmd_probe_verdict", float(each == "right"), float(each == bad), **CHAT, verdict=each
+        )
+        for each in ("unknown", "right", "wrong", "not_applicable")
+    ]
+
+
 FAULTS = (
     Fault(
         "VllmdDown",
@@ -114,6 +124,12 @@ FAULTS = (
             [WANTED, *state("loading"), brief("vllmd_engine_up", 1, 0, 25, **CHAT)],
         ),
         lasts=90,
+    ),
+    Fault(
+        "VllmdWrongAnswers",
+        "a GPU computes wrong from some time on",
+        [UP, *verdict("wrong")],
+        Alike("it cannot be asked for an hour", [UP, *verdict("unknown")]),
     ),
     Fault(
         "VllmdWeightsLost",

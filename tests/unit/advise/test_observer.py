@@ -92,3 +92,22 @@ def test_an_engine_that_says_nothing_of_requests_is_not_watched() -> None:
     assert observer.take(DAY) == {}
     observer.forget("chat")
     assert observer.marks() == {}
+
+
+def test_what_was_counted_while_a_probe_was_in_flight_is_left_out() -> None:
+    observer = Observer(0.0)
+    observer.page(run(), page(10, finished=3), DAY, GpuRoom())
+    observer.page(run(), page(15, finished=4), DAY, GpuRoom())
+    observer.page(run(), page(20, finished=9, waiting=7), DAY, GpuRoom(), probed=True)
+    observer.page(run(), page(25, finished=10), DAY, GpuRoom())
+    seen = observer.take(DAY)[SLOT]
+    assert seen.finished == 5
+    assert seen.watched_s == 10
+    assert seen.highest["waiting"] == 0
+
+
+def test_probe_at_a_start_is_left_out_too() -> None:
+    observer = Observer(0.0)
+    observer.page(run(), page(10, finished=15), DAY, GpuRoom(), probed=True)
+    observer.page(run(), page(75, finished=17), DAY, GpuRoom())
+    assert observer.take(DAY)[SLOT].finished == 2

@@ -391,3 +391,34 @@ def test_forget_before_drops_what_is_written_down() -> None:
 def test_resume_of_something_else_is_an_error(state: dict[str, object]) -> None:
     with pytest.raises((KeyError, ValueError, TypeError, AttributeError)):
         Meter(0, 0).resume(state)
+
+
+def tokens(host: Host) -> int:
+    return total(host.meter.slots.values()).prompt_tokens
+
+
+def test_what_vllmd_itself_asked_is_nobodys() -> None:
+    host = Host().look()
+    host.count(100).pass_s(5).look()
+    host.meter.asked("chat", host.run, Counters(20, 0, 5, 1))
+    host.count(150, 5).pass_s(5).look()
+    assert tokens(host) == 130
+    host.count(160, 5).pass_s(5).look()
+    assert tokens(host) == 140, "once"
+
+
+def test_page_that_shows_it_later_or_in_parts_takes_no_more_off() -> None:
+    host = Host().look()
+    for _ in range(2):
+        host.meter.asked("chat", host.run, Counters(20, 0, 5, 1))
+    host.count(30, 5).pass_s(5).look()
+    assert tokens(host) == 0
+    host.count(60, 15).pass_s(5).look()
+    assert tokens(host) == 20
+
+
+def test_what_was_asked_of_a_run_that_ended_is_forgotten() -> None:
+    host = Host().look()
+    host.meter.asked("chat", host.run, Counters(20, 0, 5, 1))
+    host.restart().count(100).pass_s(5).look()
+    assert tokens(host) == 100

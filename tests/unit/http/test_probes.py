@@ -40,3 +40,12 @@ def test_engine_that_was_not_looked_for_is_neither() -> None:
         response = probe([engine])
         assert response.status_code == 503
         assert b"chat: not known yet" in bytes(response.body)
+
+
+def test_engine_whose_answers_are_wrong_is_not_ready_and_is_started() -> None:
+    engine = status(wrong_answers="2.00 nats from the reference")
+    response = ready([engine])
+    assert response.status_code == 503
+    said = bytes(response.body).decode()
+    assert said == "chat: ready, answers wrong ('vllmd probe chat' shows what differs)\n"
+    assert started([engine]).status_code == 200

@@ -15,6 +15,7 @@ from vllmd.gpu.reader_process import ReaderProblem
 from vllmd.gpu.snapshot import SeenXid
 from vllmd.http import runbook_pages
 from vllmd.monitoring.alerts import every_alert
+from vllmd.probe.status import AnswersVerdict, ProbeStatus
 from vllmd.status.conditions import BETWEEN_RUNS_S, CONDITIONS, NOT_TOLD
 from vllmd.util.units import GIB, MINUTE_S
 
@@ -76,12 +77,17 @@ def weights(kept: WeightsState, **more: Any) -> Scene:
     return Scene([ready("chat", weights=WeightsStatus(kept, NOW, "/log", 2), **more)])
 
 
+WRONG = ProbeStatus(AnswersVerdict.WRONG, "alert", found="2.00 nats from the reference").to_json()
 FOUND: dict[str, tuple[Scene, str]] = {
     "VllmdEngineHeld": (SCENES["held"](), "chat is held: The KV cache has no room"),
     "VllmdEngineStalled": (SCENES["hang"](), "chat has work and makes no progress"),
     "VllmdEngineAwaitsMemory": (SCENES["eight-gpus"](), "embed waits for 31.0 GiB more on GPU 6"),
     "VllmdEngineLoadStalled": (load_stalled(), "chat stopped in the middle of its last load"),
     "VllmdEngineDown": (SCENES["backoff"](), "chat is down: failed 12s ago: The KV cache"),
+    "VllmdWrongAnswers": (
+        Scene([ready("chat")], probes={"chat": WRONG}),
+        "chat gives wrong answers: see 'vllmd probe'",
+    ),
     "VllmdWeightsLost": (
         weights(WeightsState.INCOMPLETE),
         "chat serves, and its weights are kept no more",

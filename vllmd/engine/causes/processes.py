@@ -90,6 +90,19 @@ CAUSES = (
         marks=frozenset({"sleep_failed", "wake_failed"}),
     ),
     Cause(
+        name="wrong_answers",
+        kind=Kind.TRANSIENT,
+        rank=Rank.SEEN,
+        explanation="Its answers were not those that were recorded, asked three times, and probe."
+        "on_mismatch is restart, so it was killed.",
+        advice=(
+            "If they are wrong again after this start, a GPU ('vllmd gpu'), the model's files or "
+            "this version of vLLM is the cause: 'vllmd probe' shows what differs, and 'vllmd probe "
+            "--record' takes the new answers for right ones."
+        ),
+        marks=frozenset({"wrong_answers"}),
+    ),
+    Cause(
         name="worker_timeout",
         kind=Kind.TRANSIENT,
         rank=Rank.BROAD,

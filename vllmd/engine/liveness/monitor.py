@@ -201,7 +201,10 @@ class LivenessMonitor:
                     silent = 0 if reading.answer is PageAnswer.PAGE else silent + 1
                 self._note(reading, silent)
                 plain, reading = reading, self._with_canary(own, reading)
-                self.engine_state.idle.saw(plain, probed=RANK in reading.ranks)
+                probed = self.engine_state.answers.was_probed() or RANK in reading.ranks
+                self.engine_state.idle.saw(plain, probed=probed)
+                if wrong := self.engine_state.answers.verdict(run["run_id"]):
+                    return Stall(*wrong)
                 assessment = detector.assess(reading, lambda: self.activity(run))
                 self.engine_state.show_step(hang.no_step_s(self.poll_s))
                 if hang.is_to_be_kept():

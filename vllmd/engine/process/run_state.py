@@ -80,6 +80,8 @@ class RunState:
     sizes: Mapping[str, int] = attrs.field(factory=dict)
     asleep: Asleep | None = None
     """How it was put to sleep; None if it was not, or nobody knows."""
+    wrong: str | None = None
+    """Why it is to take no requests, by a probe of its answers."""
 
 
 class RunStates:
@@ -147,4 +149,5 @@ def _from_json(record: Mapping[str, Any]) -> RunState | None:
         {str(name): float(at) for name, at in record["phases"].items()},
         {str(name): int(value) for name, value in record["sizes"].items()},
         asleep.from_json(record.get("asleep")),  # of an older version there is none
+        None if (wrong := record.get("wrong")) is None else str(wrong),
     )

@@ -10,6 +10,7 @@ IS_WANTED = f"{last('vllmd_engine_wanted')} == 1"
 STALLED = 'vllmd_engine_state{state="stalled"}'
 WEIGHTS_GONE = 'vllmd_engine_weights_state{state=~"absent|incomplete"}'
 WEIGHTS_SILENT = 'vllmd_engine_weights_state{state="unresponsive"}'
+WRONG = 'vllmd_probe_verdict{verdict="wrong"}'
 LOAD_STALLED = 'vllmd_engine_failure_info{cause="load_stalled"}'
 
 
@@ -22,7 +23,7 @@ def group(settings: RuleSettings) -> RuleGroup:
     return RuleGroup(
         "vllmd-engine",
         "Is vllmd there, and does each engine that is wanted serve?",
-        [*_daemon(settings), *_not_serving(), *_starting(settings), *_weights()],
+        [*_daemon(settings), *_not_serving(), *_answers(), *_starting(settings), *_weights()],
     )
 
 
@@ -95,6 +96,23 @@ def _not_serving() -> Iterator[Alert]:
         "(liveness.restart_stalled), or cannot: see why, then 'vllmd restart'.",
         WHY,
         wait="2m",
+    )
+
+
+def _answers() -> Iterator[Alert]:
+    yield Alert(
+        "VllmdWrongAnswers",
+        AlertSeverity.CRITICAL,
+        f"""
+        max by (instance, vllmd_engine) ({last(WRONG)}) == 1
+          and {ON_ENGINE} {last("vllmd_engine_up")} == 1
+        """,
+        f"{ENGINE} gives wrong answers",
+        "Its answers to fixed prompts are not those that were recorded, asked three times: a GPU, "
+        "its weights, or another version of vLLM. To everybody else it is healthy. It is in use "
+        "unless probe.on_mismatch keeps requests away.",
+        "vllmd probe {{ $labels.vllmd_engine }}",
+        why="cause: wrong_answers",
     )
 
 

@@ -31,6 +31,7 @@ BY_A_MARK = {
     "stalled": "stalled",
     "load_stalled": "load_stalled",
     "wake_failed": "wake_failed",
+    "wrong_answers": "wrong_answers",
     "oom_kill": "host_out_of_memory",
     "xid_79": "gpu_fault",
 }

@@ -1,0 +1,61 @@
+from types import SimpleNamespace
+from typing import Any
+
+from tests.helpers.make import engine, gpu_device, status
+from vllmd.daemon.probe_views import view_of
+from vllmd.engine.answers import Answers
+from vllmd.gpu.snapshot import SeenXid
+from vllmd.scrape.families import parse_page
+
+PAGE = b'# TYPE vllm:corrupted_requests counter\nvllm:corrupted_requests_total{engine="0"} 3.0\n'
+
+
+class Case:
+    def __init__(self) -> None:
+        self.answers, self.spent = Answers(), list[tuple[Any, ...]]()
+        self.page: Any = None
+        self.errors: dict[str, float] = {}
+        supervisor = SimpleNamespace(status=status(run_id="one"), answers=self.answers)
+        source = SimpleNamespace(last=None)
+        self.source = source
+        self.engines = SimpleNamespace(supervisors={"chat": supervisor}, sources={"chat": source})
+        gpus = SimpleNamespace(
+            gpus_of=lambda _: [gpu_device()],
+            xids=SimpleNamespace(of=lambda _: (SeenXid.of(79, 2, 1.0),)),
+            values=lambda _: self.errors,
+        )
+        costs = SimpleNamespace(asked=lambda *asked: self.spent.append(asked))
+        made: Any = view_of
+        self.view = made(self.engines, gpus, costs, engine())
+
+
+def test_view_shows_the_engine_as_it_is_now() -> None:
+    case = Case()
+    found = case.view.status()
+    assert found is not None
+    assert found.run_id == "one"
+    assert case.view.answers() is case.answers
+    case.engines.supervisors.clear()
+    assert case.view.status() is None
+    assert case.view.answers() is None
+
+
+def test_view_counts_xids_and_ecc_errors() -> None:
+    case = Case()
+    assert case.view.gpus().names == ("NVIDIA H200",)
+    assert case.view.gpus().faults == 2
+    case.errors = {"ecc_errors_total:uncorrected": 5.0}
+    assert case.view.gpus().faults == 7
+
+
+def test_view_has_vllms_count_of_what_is_no_number() -> None:
+    case = Case()
+    assert case.view.corrupted() is None
+    case.source.last = SimpleNamespace(families=parse_page(PAGE, "chat").families)
+    assert case.view.corrupted() == 3
+
+
+def test_tokens_of_a_probe_are_told_to_who_counts_costs() -> None:
+    case = Case()
+    case.view.spent("one", 20, 16, 1)
+    assert case.spent == [("chat", "one", 20, 16, 1)]

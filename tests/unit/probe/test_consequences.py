@@ -1,0 +1,106 @@
+import asyncio
+
+import structlog
+
+from tests.helpers.clock import FakeClock
+from tests.helpers.make import engine, status
+from tests.unit.probe.made import answers
+from vllmd.engine.answers import Answers
+from vllmd.engine.state_machine import State
+from vllmd.probe.consequences import Consequences
+from vllmd.probe.identity import Identity
+from vllmd.probe.reference import KeptProbe, Reference
+
+REFERENCE = Reference(Identity({}, {}), tuple(answers()), 0.0, 0.0, "vllmd")
+
+
+class Case:
+    def __init__(self, on_mismatch: str) -> None:
+        self.clock = FakeClock()
+        self.engine = engine(
+            f'unready_s = 5\ndrain_s = 10\n[engines.chat.probe]\non_mismatch = "{on_mismatch}"'
+        )
+        self.status = status(run_id="run", requests_running=0, requests_waiting=0)
+        self.answers = Answers()
+        self.consequences = Consequences(
+            structlog.get_logger(), self.clock, lambda: self.status, lambda: self.answers
+        )
+        self.kept = KeptProbe(REFERENCE)
+
+    def wrong(self, *changed: str, run_id: str = "run") -> None:
+        self.kept = self.consequences.wrong(self.kept, self.engine, run_id, "far", "start", changed)
+
+    async def restart(self, seconds: float) -> None:
+        task = asyncio.ensure_future(self.consequences.restart_if_due(self.kept, self.engine))
+        await self.clock.advance(seconds)
+        if not task.done():
+            task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def test_alert_keeps_no_requests_away() -> None:
+    case = Case("alert")
+    case.wrong()
+    assert case.answers.wrong is None
+    assert case.kept.wrong == "far"
+
+
+def test_drain_keeps_requests_away_until_the_answers_are_right() -> None:
+    case = Case("drain")
+    case.wrong()
+    assert case.answers.wrong == "far"
+    case.kept = case.consequences.right(case.kept, REFERENCE, "run", 0.01)
+    assert case.answers.wrong is None
+    assert case.kept.wrong is None
+
+
+def test_other_files_are_an_alert_alone() -> None:
+    case = Case("drain")
+    case.wrong("vllm", "files")
+    assert case.answers.wrong is None
+    assert case.kept.wrong == "far; another vllm, files than when the reference was recorded"
+
+
+async def test_restart_waits_until_it_was_red_and_is_idle() -> None:
+    case = Case("restart")
+    case.wrong()
+    assert case.answers.wrong == "far"
+    case.status = status(run_id="run", requests_running=2, requests_waiting=0)
+    await case.restart(8)
+    assert case.answers.verdict("run") is None
+    case.wrong()
+
+
+async def test_restart_ends_an_idle_run() -> None:
+    case = Case("restart")
+    case.wrong()
+    await case.restart(7)
+    assert case.answers.verdict("run") is not None
+
+
+async def test_restart_ends_a_busy_run_after_its_drain() -> None:
+    case = Case("restart")
+    case.wrong()
+    case.status = status(run_id="run", requests_running=2, requests_waiting=0)
+    await case.restart(20)
+    assert case.answers.verdict("run") is not None
+
+
+async def test_start_that_did_not_help_is_not_made_again() -> None:
+    case = Case("restart")
+    case.wrong()
+    case.status = status(run_id="next", requests_running=0)
+    case.wrong(run_id="next")
+    await case.restart(60)
+    assert case.answers.verdict("next") is None
+    assert case.answers.wrong == "far"
+    case.kept = case.consequences.right(case.kept, REFERENCE, "next", 0.0)
+    assert case.kept.restarts == 0
+
+
+async def test_run_that_ended_meanwhile_is_left_alone() -> None:
+    case = Case("restart")
+    case.wrong()
+    case.status = status(run_id="run", state=State.SLEEPING)
+    await case.restart(60)
+    assert case.answers.verdict("run") is None

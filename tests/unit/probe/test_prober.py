@@ -1,0 +1,232 @@
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.helpers.clock import FakeClock, quiet
+from tests.helpers.make import engine, status
+from tests.unit.probe.made import FakeVllm
+from vllmd.config import command
+from vllmd.engine.answers import Answers
+from vllmd.engine.state_machine import State, Trigger
+from vllmd.engine.status import EngineStatus
+from vllmd.errors import HeldError
+from vllmd.probe.asking import Asker
+from vllmd.probe.prober import EngineView, GpuSight, Prober
+from vllmd.probe.status import AnswersVerdict
+from vllmd.util.state_file import StateFile
+
+
+class Case:
+    """A prober, and what it is told of its engine."""
+
+    def __init__(self, folder: Path, text: str = "", file: str = "probe.json") -> None:
+        self.clock, self.vllm, self.answers = FakeClock(), FakeVllm(), Answers()
+        self.status: EngineStatus | None = self.ready("one")
+        self.gpus, self.corrupted = GpuSight(("H200",)), 0.0
+        self.spent: list[tuple[str, int, int, int]] = []
+        self.path = folder / file
+        self.prober = self.made(text)
+
+    def made(self, text: str = "") -> Prober:
+        table = text if "[engines.chat.probe]" in text else f"{text}\n[engines.chat.probe]\n"
+        self.engine = engine(table)
+        view = EngineView(
+            status=lambda: self.status,
+            answers=lambda: self.answers,
+            gpus=lambda: self.gpus,
+            corrupted=lambda: self.corrupted,
+            spent=lambda *spent: self.spent.append(spent),
+        )
+        file = StateFile(self.path, if_unusable="", if_not_written="")
+        client = self.vllm.client()
+        return Prober(
+            self.engine,
+            command.build(self.engine),
+            view,
+            lambda found, _: Asker(client, found.url, "chat"),
+            file,
+            self.clock,
+        )
+
+    @staticmethod
+    def ready(run_id: str, **more: Any) -> EngineStatus:
+        return status(run_id=run_id, requests_running=0, requests_waiting=0, **more)
+
+    async def look(self) -> AnswersVerdict:
+        """Let it do what is due."""
+        task = asyncio.ensure_future(self.prober.run())
+        await quiet()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return self.prober.status.verdict
+
+
+@pytest.fixture
+def case(tmp_path: Path) -> Case:
+    return Case(tmp_path)
+
+
+async def asked(case: Case) -> int:
+    """Return how many probes are asked now."""
+    before = case.vllm.probes
+    await case.look()
+    return case.vllm.probes - before
+
+
+async def test_first_start_records_its_answers(case: Case) -> None:
+    assert await case.look() is AnswersVerdict.RIGHT
+    found = case.prober.status
+    assert (found.recorded_by, found.recorded_with) == ("vllmd", "0.32.0")
+    assert found.distance == 0
+    assert sum(each[3] for each in case.spent) == len(case.vllm.asked)
+    assert {each[0] for each in case.spent} == {"one"}
+
+
+async def test_each_start_is_asked_once(case: Case) -> None:
+    await case.look()
+    assert await asked(case) == 0
+    case.status = case.ready("two")
+    assert case.prober.status.to_json()["verdict"] == "unknown"
+    assert await asked(case) == 1
+    assert case.prober.status.to_json()["verdict"] == "right"
+
+
+async def test_wake_gpu_error_and_corrupted_requests_are_reasons(case: Case) -> None:
+    await case.look()
+    case.status = case.ready("one", transitions={(Trigger.SLEPT, State.SLEEPING): 1})
+    assert await asked(case) == 1
+    case.gpus = GpuSight(("H200",), faults=1.0)
+    assert await asked(case) == 1
+    case.corrupted = 3.0
+    assert await asked(case) == 1
+    assert await asked(case) == 0
+
+
+async def test_idle_engine_is_asked_every_so_often_and_a_busy_one_later(case: Case) -> None:
+    await case.look()
+    await case.clock.advance(3599)
+    assert await asked(case) == 0
+    await case.clock.advance(2)
+    assert await asked(case) == 1
+    case.status = status(run_id="one", requests_running=3, requests_waiting=0)
+    await case.clock.advance(4000)
+    assert await asked(case) == 0
+    await case.clock.advance(4000)
+    assert await asked(case) == 1
+
+
+@pytest.mark.parametrize("state", [State.SLEEPING, State.LOADING, State.DRAINING, State.STALLED])
+async def test_engine_that_does_not_serve_is_not_asked(case: Case, state: State) -> None:
+    case.status = case.ready("one", state=state)
+    assert await asked(case) == 0
+    with pytest.raises(HeldError, match=f"it is {state}"):
+        await case.prober.ask_now()
+
+
+async def test_other_answers_are_wrong_and_right_again(case: Case) -> None:
+    await case.look()
+    case.vllm.seed, case.status = 2, case.ready("two")
+    assert await case.look() is AnswersVerdict.WRONG
+    found = case.prober.status
+    assert (found.asked, found.mismatches) == (4, 3)
+    assert found.found is not None
+    assert "nats from the reference" in found.found
+    case.vllm.seed = 1
+    await case.clock.advance(301)
+    assert await case.look() is AnswersVerdict.RIGHT
+
+
+async def test_what_was_found_outlives_the_daemon(case: Case) -> None:
+    await case.look()
+    case.vllm.seed, case.status = 2, case.ready("two")
+    await case.look()
+    before = case.vllm.probes
+    case.prober = case.made()
+    assert await case.look() is AnswersVerdict.WRONG
+    assert case.vllm.probes == before, "the run that was asked goes on"
+
+
+async def test_upgrade_that_answers_the_same_is_recorded_anew(case: Case) -> None:
+    await case.look()
+    case.vllm.version, case.status = "0.33.0", case.ready("two")
+    assert await case.look() is AnswersVerdict.RIGHT
+    assert case.prober.status.recorded_with == "0.33.0"
+
+
+async def test_upgrade_that_answers_otherwise_never_takes_the_place_of_the_reference(
+    case: Case,
+) -> None:
+    await case.look()
+    case.vllm.version, case.vllm.seed, case.status = "0.33.0", 2, case.ready("two")
+    assert await case.look() is AnswersVerdict.WRONG
+    found = case.prober.status
+    assert found.recorded_with == "0.32.0"
+    assert "another vllm than when the reference was recorded" in str(found.found)
+
+
+async def test_another_model_in_the_command_is_recorded_anew(tmp_path: Path) -> None:
+    case = Case(tmp_path, 'quantization = "fp8"')
+    await case.look()
+    case.prober = case.made()
+    case.vllm.seed, case.status = 2, case.ready("two")
+    assert await case.look() is AnswersVerdict.RIGHT
+
+
+async def test_record_takes_the_present_answers_for_right(case: Case) -> None:
+    await case.look()
+    case.vllm.seed = 2
+    assert (await case.prober.ask_now())["verdict"] == "wrong"
+    found = await case.prober.ask_now("root")
+    assert (found["verdict"], found["recorded_by"]) == ("right", "root")
+
+
+async def test_ask_says_where_and_by_what_it_differs(case: Case) -> None:
+    await case.look()
+    case.vllm.seed = 2
+    found = await case.prober.ask_now()
+    assert found["engine"] == "chat"
+    assert found["expected"] != found["given"]
+    assert found["expected"][0]["logprob"] <= 0
+
+
+async def test_engine_that_does_not_answer_is_asked_again_later(case: Case) -> None:
+    case.vllm.status = 503
+    assert await case.look() is AnswersVerdict.UNKNOWN
+    assert "it was not asked: HTTP 503" in str(case.prober.status.found)
+    case.vllm.status = 200
+    assert await asked(case) == 0
+    await case.clock.advance(61)
+    assert await case.look() is AnswersVerdict.RIGHT
+
+
+async def test_engine_without_such_answers_is_not_applicable(case: Case) -> None:
+    case.vllm.status, case.vllm.text = 404, "does not support Completions API"
+    assert await case.look() is AnswersVerdict.NOT_APPLICABLE
+    assert "Completions API" in str(case.prober.status.found)
+
+
+async def test_numbers_that_are_none_are_wrong_at_the_first_start(case: Case) -> None:
+    case.vllm.status, case.vllm.text = 500, "not JSON compliant: nan"
+    assert await case.look() is AnswersVerdict.WRONG
+
+
+async def test_answers_that_do_not_agree_are_not_recorded(case: Case) -> None:
+    case.vllm.seeds = [1, 2, 1]
+    assert await case.look() is AnswersVerdict.UNKNOWN
+    assert "not taken for right" in str(case.prober.status.found)
+    assert case.prober.status.recorded_at is None
+
+
+async def test_drain_keeps_requests_away_and_reload_to_alert_lets_them_come(
+    tmp_path: Path,
+) -> None:
+    case = Case(tmp_path, '[engines.chat.probe]\non_mismatch = "drain"')
+    await case.look()
+    case.vllm.seed, case.status = 2, case.ready("two")
+    await case.look()
+    assert case.answers.wrong is not None
+    found = engine("[engines.chat.probe]")
+    case.prober.configure(found, command.build(found))
+    assert case.answers.wrong is None

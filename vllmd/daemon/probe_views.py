@@ -1,0 +1,53 @@
+"""What a prober is told of its engine: where its run, page, GPUs and costs meet."""
+
+import functools
+
+from vllmd.config.model import EngineConfig
+from vllmd.cost.service import CostService
+from vllmd.daemon.engines import Engines
+from vllmd.engine.answers import Answers
+from vllmd.engine.status import EngineStatus
+from vllmd.gpu.service import GpuService
+from vllmd.probe.prober import EngineView, GpuSight
+from vllmd.scrape.families import total
+
+CORRUPTED = b"vllm:corrupted_requests_total"
+"""Only with VLLM_COMPUTE_NANS_IN_LOGITS=1. Source: vllm/v1/metrics/loggers.py of 0.32."""
+ECC = "ecc_errors_total:uncorrected"
+
+
+def view_of(
+    engines: Engines, gpus: GpuService, costs: CostService, engine: EngineConfig
+) -> EngineView:
+    """Return what is told of one engine, as it is at each moment."""
+    name = engine.name
+    return EngineView(
+        status=functools.partial(_status, engines, name),
+        answers=functools.partial(_answers, engines, name),
+        gpus=functools.partial(_sight, gpus, engine),
+        corrupted=functools.partial(_corrupted, engines, name),
+        spent=functools.partial(costs.asked, name),
+    )
+
+
+def _status(engines: Engines, name: str) -> EngineStatus | None:
+    supervisor = engines.supervisors.get(name)
+    return supervisor.status if supervisor is not None else None
+
+
+def _answers(engines: Engines, name: str) -> Answers | None:
+    supervisor = engines.supervisors.get(name)
+    return supervisor.answers if supervisor is not None else None
+
+
+def _sight(gpus: GpuService, engine: EngineConfig) -> GpuSight:
+    devices = gpus.gpus_of(engine)
+    xids = sum(seen.count for device in devices for seen in gpus.xids.of(device.uuid))
+    errors = sum(gpus.values(device).get(ECC, 0.0) for device in devices)
+    return GpuSight(tuple(device.name for device in devices), xids + errors)
+
+
+def _corrupted(engines: Engines, name: str) -> float | None:
+    source = engines.sources.get(name)
+    page = source.last if source is not None else None
+    return None if page is None else total(page.families, CORRUPTED)

@@ -1,0 +1,362 @@
+"""The answers of one engine, looked at when it is time; and what follows if they are wrong."""
+
+import asyncio
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import attrs
+import structlog
+
+from vllmd.config.command import Command
+from vllmd.config.model import EngineConfig
+from vllmd.config.probe import ALERT
+from vllmd.engine.answers import Answers
+from vllmd.engine.state_machine import Trigger
+from vllmd.engine.status import EngineStatus
+from vllmd.errors import HeldError
+from vllmd.events.base import emit
+from vllmd.events.probe import (
+    ProbeDiffered,
+    ProbeNotApplicable,
+    ProbeNotRecorded,
+    ProbeRecorded,
+)
+from vllmd.probe import reference as references
+from vllmd.probe.answer import BrokenAnswerError, PromptAnswer
+from vllmd.probe.asking import Asker, NotApplicableError, NotAskedError
+from vllmd.probe.consequences import Consequences
+from vllmd.probe.identity import Identity, carried, identity_of
+from vllmd.probe.judge import Judgement, judge, limit_of
+from vllmd.probe.looking import Looking, Outcome
+from vllmd.probe.model_files import ModelFiles
+from vllmd.probe.reference import KeptProbe, Reference
+from vllmd.probe.status import AnswersVerdict, ProbeStatus
+from vllmd.util.clock import Clock
+from vllmd.util.state_file import StateFile
+
+LOOK_S = 2.0
+RETRY_S = 60.0
+"""After so long one that did not answer is asked again."""
+WRONG_AGAIN_S = 300.0
+"""How often one whose answers are wrong is asked whether they still are."""
+MOST_SHOWN = 1000.0
+"""Nats: what cannot be compared at all is so far."""
+BUSY = 2.0
+"""A busy engine is asked after so many times `every_s`."""
+
+_log = structlog.get_logger()
+
+
+@attrs.frozen
+class GpuSight:
+    """What is known of an engine's GPUs."""
+
+    names: Sequence[str] = ()
+    faults: float = 0.0
+    """Xids and ECC errors since the boot: another figure is a reason to ask."""
+
+
+@attrs.frozen
+class EngineView:
+    """What a prober is told of its engine by others."""
+
+    status: Callable[[], EngineStatus | None]
+    """None if it is not configured any more."""
+    answers: Callable[[], Answers | None]
+    gpus: Callable[[], GpuSight]
+    corrupted: Callable[[], float | None]
+    """Requests with values that are no numbers, as its page counts them."""
+    spent: Callable[[str, int, int, int], None]
+    """Told of a run's tokens, in and out, and requests that are no traffic."""
+
+
+@attrs.define
+class _Seen:
+    """What the last look was for: another one is due when it changes."""
+
+    run_id: str | None = None
+    slept: int = 0
+    faults: float = 0.0
+    corrupted: float = 0.0
+    at: float = 0.0
+    """Monotonic."""
+
+
+class Prober:
+    """One engine's. `run` goes on as long as the daemon."""
+
+    def __init__(
+        self,
+        engine: EngineConfig,
+        command: Command,
+        view: EngineView,
+        ask: Callable[[EngineConfig, Command], Asker],
+        file: StateFile,
+        clock: Clock,
+    ) -> None:
+        self._view, self._file, self._clock, self._make_asker = view, file, clock, ask
+        self._lock = asyncio.Lock()
+        self._files = ModelFiles()
+        self._kept = KeptProbe()
+        self._loaded = False
+        self._seen = _Seen()
+        self._not_before = 0.0
+        self._asked = self._mismatches = 0
+        self._right_at: float | None = None
+        self._found: str | None = None
+        self._not_applicable: str | None = None
+        self._judgement: Judgement | None = None
+        self._log = _log.bind(engine=engine.name)
+        self._consequences = Consequences(self._log, clock, view.status, view.answers)
+        self.configure(engine, command)
+
+    def configure(self, engine: EngineConfig, command: Command) -> None:
+        """Take over other settings."""
+        assert engine.probe is not None
+        self._engine, self._config, self._command = engine, engine.probe, command
+        self._not_applicable = None
+        if self._config.on_mismatch == ALERT:
+            self.close()
+
+    def close(self) -> None:
+        """Keep no requests from it any more."""
+        self._consequences.let_come()
+
+    # --- what others ask of it ---------------------------------------------------------------
+
+    @property
+    def status(self) -> ProbeStatus:
+        """What is known now."""
+        kept, judgement = self._kept, self._judgement
+        now = self._view.status()
+        reference = kept.reference
+        return ProbeStatus(
+            verdict=self._verdict(now.run_id if now is not None else None),
+            on_mismatch=self._config.on_mismatch,
+            asked=self._asked,
+            mismatches=self._mismatches,
+            asked_at=kept.asked_at,
+            right_at=self._right_at,
+            distance=min(MOST_SHOWN, judgement.distance) if judgement else None,
+            limit=judgement.limit if judgement else None,
+            recorded_at=reference.recorded_at if reference else None,
+            recorded_by=reference.by if reference else None,
+            recorded_with=reference.identity.numerics.get("vllm") if reference else None,
+            found=self._not_applicable or kept.wrong or self._found,
+            corrupted=self._view.corrupted(),
+        )
+
+    def _verdict(self, run_id: str | None) -> AnswersVerdict:
+        if self._not_applicable is not None:
+            return AnswersVerdict.NOT_APPLICABLE
+        if run_id is None or self._kept.run_id != run_id:
+            return AnswersVerdict.UNKNOWN
+        if self._kept.wrong is not None:
+            return AnswersVerdict.WRONG
+        return AnswersVerdict.RIGHT if self._kept.reference is not None else AnswersVerdict.UNKNOWN
+
+    async def ask_now(self, record_by: str | None = None) -> dict[str, Any]:
+        """Look at its answers now; with a name, take them for right in that name.
+
+        Returns: what is known then. Raises: HeldError: it cannot be asked.
+        """
+        async with self._lock:
+            await self._load()
+            status = self._view.status()
+            if status is None or not status.up or status.run_id is None:
+                state = status.state if status is not None else "gone"
+                raise HeldError(f"{self._engine.name} is not asked: it is {state}, not ready")
+            await self._probe("asked for", status, record_by)
+        return self.to_json()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what is known, as `vllmd probe` shows it."""
+        judgement = self._judgement
+        worst = judgement.worst.worst if judgement else None
+        return {
+            "engine": self._engine.name,
+            **self.status.to_json(),
+            "overlap": judgement.overlap if judgement else None,
+            "prompt": judgement.prompt if judgement and worst else None,
+            "token": worst.place if worst else None,
+            "expected": _likely(worst.expected.logprobs) if worst else None,
+            "given": _likely(worst.found.logprobs) if worst else None,
+        }
+
+    # --- its work ----------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        while True:
+            async with self._lock:
+                await self._load()
+                status = self._view.status()
+                if status is not None and (why := self._due(status)) is not None:
+                    await self._probe(why, status)
+            await self._consequences.restart_if_due(self._kept, self._engine)
+            await self._clock.sleep(LOOK_S)
+
+    async def _load(self) -> None:
+        """Read what an earlier daemon left, once; the disk is waited for in a thread."""
+        if self._loaded:
+            return
+        status = self._view.status()
+        found = await asyncio.to_thread(self._file.read, references.from_json)
+        if found is not None and status is not None:
+            self._kept = found
+            ago_s = max(0.0, self._clock.time() - (found.asked_at or 0.0))
+            self._seen = self._sight(status)
+            self._seen.run_id, self._seen.at = found.run_id, self._clock.monotonic() - ago_s
+        self._loaded = True
+
+    def _sight(self, status: EngineStatus) -> _Seen:
+        slept = sum(n for (event, _), n in status.transitions.items() if event is Trigger.SLEPT)
+        faults, corrupted = self._view.gpus().faults, self._view.corrupted() or 0.0
+        return _Seen(status.run_id, slept, faults, corrupted, self._clock.monotonic())
+
+    def _due(self, status: EngineStatus) -> str | None:
+        """Return why it is to be asked now; None if it is not."""
+        now, seen = self._sight(status), self._seen
+        if not status.up or status.run_id is None or now.at < self._not_before:
+            return None
+        reasons = {
+            "start": now.run_id != seen.run_id,
+            "wake": now.slept != seen.slept,
+            "gpu_error": now.faults > seen.faults,
+            "corrupted_requests": now.corrupted > seen.corrupted,
+        }
+        if any(reasons.values()):
+            return next(name for name, is_so in reasons.items() if is_so)
+        every_s = self._config.every_s
+        if self._kept.wrong is not None:
+            every_s = min(every_s, WRONG_AGAIN_S)
+        passed_s = now.at - seen.at
+        if passed_s >= every_s * BUSY or (passed_s >= every_s and status.is_idle):
+            return "time"
+        return None
+
+    async def _probe(self, why: str, status: EngineStatus, record_by: str | None = None) -> None:
+        """Look at its answers, and do what follows."""
+        answers, run_id = self._view.answers(), status.run_id
+        if answers is None or run_id is None:
+            return
+        asker = self._make_asker(self._engine, self._command)
+        sight = self._sight(status)
+        looking = Looking(asker, answers, functools.partial(self._spend, run_id))
+        try:
+            now = await self._identity(asker)
+            reference = self._kept.reference
+            if record_by is not None or reference is None or self._is_other(now, reference):
+                await self._record(looking, now, why, record_by or "vllmd", run_id)
+            else:
+                found = await looking.look(reference, self._limit(reference, now))
+                await self._conclude(looking, found, now, why, run_id)
+        except NotAskedError as error:
+            self._found = f"it was not asked: {error}"
+            self._not_before = self._clock.monotonic() + RETRY_S
+            return
+        except NotApplicableError as error:
+            self._tell_not_applicable(str(error))
+            self._not_before = self._clock.monotonic() + self._config.every_s
+            return
+        except BrokenAnswerError as error:
+            self._asked += 1
+            self._mismatches += 1
+            self._kept = self._consequences.wrong(
+                self._kept, self._engine, run_id, f"it gave {error}", why, ()
+            )
+        self._not_applicable = None
+        self._seen = attrs.evolve(sight, corrupted=self._view.corrupted() or 0.0)
+        self._file.save(references.to_json(self._kept))
+
+    def _limit(self, reference: Reference, now: Identity) -> float:
+        other = carried(now, reference.identity) != reference.identity
+        return limit_of(self._config.tolerance, reference.noise, other_numerics=other)
+
+    @staticmethod
+    def _is_other(now: Identity, reference: Reference) -> bool:
+        return carried(now, reference.identity).model != reference.identity.model
+
+    async def _identity(self, asker: Asker) -> Identity:
+        files = await self._files.digest(self._engine, self._command)
+        version = await asker.version()
+        return identity_of(self._engine, version, self._view.gpus().names, files)
+
+    def _spend(self, run_id: str, found: Sequence[PromptAnswer]) -> None:
+        prompt = sum(len(each.tokens) for each in found)
+        self._view.spent(run_id, prompt, sum(len(each.places) for each in found), len(found))
+
+    async def _record(
+        self, looking: Looking, now: Identity, why: str, by: str, run_id: str
+    ) -> None:
+        """Take its answers for right, if they agree among themselves.
+
+        Raises: BrokenAnswerError, NotAskedError, NotApplicableError.
+        """
+        made = await looking.record()
+        self._asked += 1
+        if made.problem is not None:
+            self._found = f"its answers are not taken for right: {made.problem}"
+            emit(self._log, ProbeNotRecorded(problem=made.problem))
+            self._kept = attrs.evolve(self._kept, run_id=run_id, asked_at=self._clock.time())
+            return
+        before, distance = self._kept.reference, None
+        if before is not None:
+            limit = limit_of(self._config.tolerance, before.noise)
+            distance = judge(before.answers, made.answers, limit).distance
+            now = carried(now, before.identity)
+        reference = Reference(now, made.answers, made.noise, self._clock.time(), by)
+        changed = ", ".join(now.changed(before.identity)) if before else "none was there"
+        event = ProbeRecorded(
+            by=by,
+            why=changed or why,
+            noise=round(made.noise, 4),
+            before=None if distance is None else round(min(distance, MOST_SHOWN), 4),
+            warning=made.warning,
+        )
+        emit(self._log, event)
+        limit = limit_of(self._config.tolerance, made.noise)
+        self._judgement = judge(made.answers, made.answers, limit)
+        self._found = made.warning
+        self._is_right(run_id, reference)
+
+    async def _conclude(
+        self, looking: Looking, found: Outcome, now: Identity, why: str, run_id: str
+    ) -> None:
+        """Do what follows of a look."""
+        reference = self._kept.reference
+        assert reference is not None
+        now = carried(now, reference.identity)
+        self._asked, self._mismatches = (
+            self._asked + found.asked,
+            self._mismatches + found.mismatches,
+        )
+        self._judgement, self._found = found.judgement, found.differed
+        if found.wrong is not None:
+            changed = now.changed(reference.identity)
+            self._kept = self._consequences.wrong(
+                self._kept, self._engine, run_id, found.wrong, why, changed
+            )
+            return
+        if found.differed is not None:
+            emit(self._log, ProbeDiffered(found=found.differed))
+        elif now != reference.identity:
+            await self._record(looking, now, why, "vllmd", run_id)
+            return
+        self._is_right(run_id, reference)
+
+    def _is_right(self, run_id: str, reference: Reference) -> None:
+        distance = self._judgement.distance if self._judgement else 0.0
+        self._kept = self._consequences.right(self._kept, reference, run_id, distance)
+        self._right_at = self._kept.asked_at
+
+    def _tell_not_applicable(self, problem: str) -> None:
+        if problem != self._not_applicable:
+            emit(self._log, ProbeNotApplicable(problem=problem))
+        self._not_applicable = problem
+
+
+def _likely(logprobs: Any) -> list[dict[str, float]]:
+    ordered = sorted(logprobs.items(), key=lambda each: -each[1])
+    return [{"token": token, "logprob": round(said, 4)} for token, said in ordered]

@@ -1,0 +1,83 @@
+"""The answers that are taken for right, kept for later daemons; and what was last found. Pure."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from vllmd.probe import answer, identity
+from vllmd.probe.answer import PromptAnswer
+from vllmd.probe.identity import Identity
+from vllmd.probe.prompts import PROMPTS
+
+FILE_VERSION = 1
+
+
+@attrs.frozen
+class Reference:
+    """What later answers are compared with."""
+
+    identity: Identity
+    answers: tuple[PromptAnswer, ...]
+    noise: float
+    """How far the answers were from each other when they were recorded, in nats."""
+    recorded_at: float
+    """In seconds since the epoch."""
+    by: str
+    """Who took them for right: vllmd, or a user."""
+
+
+@attrs.frozen
+class KeptProbe:
+    """What outlives a daemon, of one engine."""
+
+    reference: Reference | None = None
+    asked_at: float | None = None
+    """When its answers were looked at last, in seconds since the epoch."""
+    run_id: str | None = None
+    """The run that was asked last."""
+    wrong: str | None = None
+    """What differed, if the answers were wrong then."""
+    restarts: int = 0
+    """Starts that wrong answers led to, since they were right last."""
+
+
+def to_json(kept: KeptProbe) -> dict[str, Any]:
+    """Return it as it is kept."""
+    reference = kept.reference
+    fields = attrs.asdict(kept, recurse=False)
+    if reference is not None:
+        fields["reference"] = {
+            **attrs.asdict(reference, recurse=False),
+            "identity": reference.identity.to_json(),
+            "answers": [answer.to_json(each) for each in reference.answers],
+        }
+    return fields
+
+
+def from_json(record: Mapping[str, Any]) -> KeptProbe:
+    """Read what `to_json` wrote.
+
+    Raises: KeyError, ValueError, TypeError, AttributeError: it is something else.
+    """
+    found = record["reference"]
+    reference = None
+    if found is not None:
+        answers = tuple(answer.from_json(each) for each in found["answers"])
+        if len(answers) != len(PROMPTS):
+            raise ValueError(f"{len(answers)} answers, not {len(PROMPTS)}")
+        reference = Reference(
+            identity.from_json(found["identity"]),
+            answers,
+            float(found["noise"]),
+            float(found["recorded_at"]),
+            str(found["by"]),
+        )
+    at, run_id, wrong = record["asked_at"], record["run_id"], record["wrong"]
+    return KeptProbe(
+        reference,
+        None if at is None else float(at),
+        None if run_id is None else str(run_id),
+        None if wrong is None else str(wrong),
+        int(record["restarts"]),
+    )
