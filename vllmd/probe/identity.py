@@ -37,7 +37,7 @@ Parts = Mapping[str, str]
 
 
 @attrs.frozen
-class Identity:
+class AnswersIdentity:
     """What the answers are of."""
 
     model: Parts
@@ -45,7 +45,7 @@ class Identity:
     files: str | None = None
     """What the files of its model are told by; None where nobody knows."""
 
-    def changed(self, before: "Identity") -> list[str]:
+    def changed(self, before: "AnswersIdentity") -> list[str]:
         """Return the names of all that is another than before."""
         return [
             *_other(self.model, before.model),
@@ -58,9 +58,9 @@ class Identity:
         return {"model": dict(self.model), "numerics": dict(self.numerics), "files": self.files}
 
 
-def from_json(record: Mapping[str, Any]) -> Identity:
+def from_json(record: Mapping[str, Any]) -> AnswersIdentity:
     """Read what `to_json` wrote. Raises: KeyError, AttributeError: it is something else."""
-    return Identity(
+    return AnswersIdentity(
         {str(name): str(value) for name, value in record["model"].items()},
         {str(name): str(value) for name, value in record["numerics"].items()},
         None if (files := record["files"]) is None else str(files),
@@ -73,7 +73,7 @@ def _other(now: Parts, before: Parts) -> list[str]:
 
 def identity_of(
     engine: EngineConfig, version: str | None, gpus: Sequence[str], files: str | None
-) -> Identity:
+) -> AnswersIdentity:
     """Return what an engine's answers are of.
 
     `version` is that of its vLLM, `gpus` are the names of its GPUs, `files` is what the files of
@@ -93,11 +93,11 @@ def identity_of(
     for name, value in own_environment(engine.env).items():
         # a value may be a secret
         numerics[name] = hashlib.sha256(value.encode()).hexdigest()[:12]
-    return Identity(model, numerics, files)
+    return AnswersIdentity(model, numerics, files)
 
 
-def carried(now: Identity, before: Identity) -> Identity:
+def carried(now: AnswersIdentity, before: AnswersIdentity) -> AnswersIdentity:
     """Return it with what is not known now as it was before."""
     known = {name: before.numerics[name] for name in _TOLD if name in before.numerics}
     files = before.files if now.files is None else now.files
-    return Identity(now.model, {**known, **now.numerics}, files)
+    return AnswersIdentity(now.model, {**known, **now.numerics}, files)

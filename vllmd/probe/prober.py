@@ -26,7 +26,7 @@ from vllmd.probe import reference as references
 from vllmd.probe.answer import BrokenAnswerError, PromptAnswer
 from vllmd.probe.asking import Asker, NotApplicableError, NotAskedError
 from vllmd.probe.consequences import Consequences
-from vllmd.probe.identity import Identity, carried, identity_of
+from vllmd.probe.identity import AnswersIdentity, carried, identity_of
 from vllmd.probe.judge import Judgement, judge, limit_of
 from vllmd.probe.looking import Looking, Outcome
 from vllmd.probe.model_files import ModelFiles
@@ -270,15 +270,15 @@ class Prober:
         self._seen = attrs.evolve(sight, corrupted=self._view.corrupted() or 0.0)
         self._file.save(references.to_json(self._kept))
 
-    def _limit(self, reference: Reference, now: Identity) -> float:
+    def _limit(self, reference: Reference, now: AnswersIdentity) -> float:
         other = carried(now, reference.identity) != reference.identity
         return limit_of(self._config.tolerance, reference.noise, other_numerics=other)
 
     @staticmethod
-    def _is_other(now: Identity, reference: Reference) -> bool:
+    def _is_other(now: AnswersIdentity, reference: Reference) -> bool:
         return carried(now, reference.identity).model != reference.identity.model
 
-    async def _identity(self, asker: Asker) -> Identity:
+    async def _identity(self, asker: Asker) -> AnswersIdentity:
         files = await self._files.digest(self._engine, self._command)
         version = await asker.version()
         return identity_of(self._engine, version, self._view.gpus().names, files)
@@ -288,7 +288,7 @@ class Prober:
         self._view.spent(run_id, prompt, sum(len(each.places) for each in found), len(found))
 
     async def _record(
-        self, looking: Looking, now: Identity, why: str, by: str, run_id: str
+        self, looking: Looking, now: AnswersIdentity, why: str, by: str, run_id: str
     ) -> None:
         """Take its answers for right, if they agree among themselves.
 
@@ -322,7 +322,7 @@ class Prober:
         self._is_right(run_id, reference)
 
     async def _conclude(
-        self, looking: Looking, found: Outcome, now: Identity, why: str, run_id: str
+        self, looking: Looking, found: Outcome, now: AnswersIdentity, why: str, run_id: str
     ) -> None:
         """Do what follows of a look."""
         reference = self._kept.reference

@@ -7,7 +7,7 @@ import attrs
 
 from vllmd.probe import answer, identity
 from vllmd.probe.answer import PromptAnswer
-from vllmd.probe.identity import Identity
+from vllmd.probe.identity import AnswersIdentity
 from vllmd.probe.prompts import PROMPTS
 
 FILE_VERSION = 1
@@ -17,7 +17,7 @@ FILE_VERSION = 1
 class Reference:
     """What later answers are compared with."""
 
-    identity: Identity
+    identity: AnswersIdentity
     answers: tuple[PromptAnswer, ...]
     noise: float
     """How far the answers were from each other when they were recorded, in nats."""

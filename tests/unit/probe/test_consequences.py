@@ -8,10 +8,10 @@ from tests.unit.probe.made import answers
 from vllmd.engine.answers import Answers
 from vllmd.engine.state_machine import State
 from vllmd.probe.consequences import Consequences
-from vllmd.probe.identity import Identity
+from vllmd.probe.identity import AnswersIdentity
 from vllmd.probe.reference import KeptProbe, Reference
 
-REFERENCE = Reference(Identity({}, {}), tuple(answers()), 0.0, 0.0, "vllmd")
+REFERENCE = Reference(AnswersIdentity({}, {}), tuple(answers()), 0.0, 0.0, "vllmd")
 
 
 class Case:

@@ -1,10 +1,10 @@
 import json
 
 from tests.helpers.make import engine
-from vllmd.probe.identity import Identity, carried, from_json, identity_of
+from vllmd.probe.identity import AnswersIdentity, carried, from_json, identity_of
 
 
-def of(text: str = "", model: str = "m") -> Identity:
+def of(text: str = "", model: str = "m") -> AnswersIdentity:
     return identity_of(engine(text, model), "0.32.0", ["H200", "H200"], "abc")
 
 

@@ -6,13 +6,13 @@ from tests.unit.probe.made import FakeVllm, answers
 from vllmd.engine.answers import Answers
 from vllmd.probe.answer import BrokenAnswerError, PromptAnswer
 from vllmd.probe.asking import Asker
-from vllmd.probe.identity import Identity
+from vllmd.probe.identity import AnswersIdentity
 from vllmd.probe.judge import TOLERANCE
 from vllmd.probe.looking import UNSURE, Looking
 from vllmd.probe.prompts import PROMPTS
 from vllmd.probe.reference import Reference
 
-REFERENCE = Reference(Identity({}, {}), tuple(answers()), 0.0, 0.0, "vllmd")
+REFERENCE = Reference(AnswersIdentity({}, {}), tuple(answers()), 0.0, 0.0, "vllmd")
 
 
 def looking(vllm: FakeVllm, spent: list[int] | None = None) -> Looking:

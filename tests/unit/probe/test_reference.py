@@ -3,10 +3,10 @@ import json
 import pytest
 
 from tests.unit.probe.made import answers
-from vllmd.probe.identity import Identity
+from vllmd.probe.identity import AnswersIdentity
 from vllmd.probe.reference import KeptProbe, Reference, from_json, to_json
 
-IDENTITY = Identity({"model": "m"}, {"vllm": "0.32.0"}, "abc")
+IDENTITY = AnswersIdentity({"model": "m"}, {"vllm": "0.32.0"}, "abc")
 
 
 def test_what_is_kept_is_read_again() -> None:
