@@ -30,6 +30,7 @@ WITHOUT_A_LINE = {
 BY_A_MARK = {
     "stalled": "stalled",
     "load_stalled": "load_stalled",
+    "group_lost": "group_lost",
     "wake_failed": "wake_failed",
     "wrong_answers": "wrong_answers",
     "oom_kill": "host_out_of_memory",
