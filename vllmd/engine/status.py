@@ -144,7 +144,9 @@ class EngineStatus:
 _REQUESTS = ("requests_running", "requests_waiting")
 
 
-def _of_run(run: RunRecord) -> dict[str, Any]:
+def _of_run(run: RunRecord | None) -> dict[str, Any]:
+    if run is None:
+        return {}
     return {
         "pid": run["engine_pid"],
         "shim_pid": run["shim_pid"],
@@ -187,7 +189,7 @@ def status_of(
         max_num_seqs=engine.max_num_seqs,
         **dict(zip(_REQUESTS, engine_state.requests or (None, None), strict=True)),
         no_step_s=engine_state.no_step_s,
-        **(_of_run(run) if run else {}),
+        **_of_run(run),
         start_duration_s=engine_state.start_duration_s,
         adopted=adopted,
         command_hash=run["command_hash"] if run else None,
