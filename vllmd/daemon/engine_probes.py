@@ -207,7 +207,6 @@ class EngineProbes:
         group: EngineGroup = ALONE,
     ) -> None:
         """Make them; `printing` returns the line that a run has begun and not ended."""
-        self.gets_on = group.gets_on
         self._group = group
         group.use_probe(self._ask_rank)
         self.printing = printing
@@ -223,6 +222,10 @@ class EngineProbes:
 
     async def _send_canary(self) -> str | None:
         return await send_canary(self._client, self._engine, self._key)
+
+    def gets_on(self) -> bool:
+        """Tell whether its group is known to get on."""
+        return self._group.gets_on()
 
     async def loading(self) -> bool:
         """Tell whether its API answers, and its adapters are loaded."""

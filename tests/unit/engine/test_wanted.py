@@ -20,8 +20,6 @@ async def test_is_wanted_until_it_is_stopped_or_the_daemon_ends(tmp_path: Path) 
 
 async def test_has_served_is_of_this_run(tmp_path: Path) -> None:
     async with running(Scene(tmp_path)) as scene:
-        await scene.until_state(State.LOADING)
-        assert not scene.supervisor.has_served
         await scene.until_state(State.READY)
         assert scene.supervisor.has_served
         await scene.spawner.last.end(1)
