@@ -141,9 +141,6 @@ class EngineStatus:
         return fields
 
 
-_REQUESTS = ("requests_running", "requests_waiting")
-
-
 def _of_run(run: RunRecord | None) -> dict[str, Any]:
     if run is None:
         return {}
@@ -187,7 +184,8 @@ def status_of(
         start_left_s=engine_state.start_left_s() if loading else None,
         sizes=MappingProxyType(dict(engine_state.sizes)),
         max_num_seqs=engine.max_num_seqs,
-        **dict(zip(_REQUESTS, engine_state.requests or (None, None), strict=True)),
+        requests_running=engine_state.requests[0] if engine_state.requests else None,
+        requests_waiting=engine_state.requests[1] if engine_state.requests else None,
         no_step_s=engine_state.no_step_s,
         **_of_run(run),
         start_duration_s=engine_state.start_duration_s,
