@@ -23,7 +23,7 @@ Document = Mapping[str, Any]
 LOAD_STALLED = BY_NAME["load_stalled"]
 FATAL_XID_S = 15 * MINUTE_S
 """For so long the alert of a fatal Xid fires; after that the one of an Xid that is not cleared."""
-STARTED = frozenset(State) - {State.STOPPED, State.UNREACHABLE, State.BACKOFF}
+STARTED = frozenset(State) - {State.STOPPED, State.UNREACHABLE, State.BACKOFF, State.WAITING}
 """States of an engine that is there, or on its way, or has a condition of its own."""
 ON_ITS_WAY = frozenset({State.STARTING, State.LOADING, State.READY, State.SLEEPING})
 """States of an engine that waits for no memory any more."""
