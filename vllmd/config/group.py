@@ -89,6 +89,7 @@ class GroupConfig:
         "--data-parallel-rpc-port); "
         f'{DEFAULT_PORTS[TENSOR]} with "{TENSOR}", {DEFAULT_PORTS[DATA]} with "{DATA}". Two groups '
         "with the same head need two. vLLM opens others besides, on any port.",
+        example="29501",
     )
 
     @property

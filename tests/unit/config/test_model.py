@@ -9,7 +9,7 @@ from vllmd.config.model import Config, DaemonConfig, EngineConfig, RestartConfig
 @pytest.mark.parametrize("cls", [Config, DaemonConfig, EngineConfig, LoraConfig, RestartConfig])
 def test_model_every_key_is_documented_and_frozen(cls: type) -> None:
     for field in attrs.fields(cls):
-        if field.name not in ("name", "path", "variables", "secret_variables"):
+        if field.name not in ("name", "path", "variables", "secret_variables", "api_keys"):
             assert field.metadata.get("help", "").endswith("."), field.name
     assert "__setattr__" in vars(cls)
 

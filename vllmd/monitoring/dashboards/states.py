@@ -8,6 +8,7 @@ STATES = {
     "sleeping": "blue",
     "starting": "super-light-blue",
     "loading": "light-blue",
+    "waiting": "purple",
     "draining": "yellow",
     "stopping": "light-yellow",
     "stopped": "text",
