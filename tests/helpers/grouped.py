@@ -30,13 +30,14 @@ class OwnOfATest:
     state: State = State.WAITING
     is_wanted: bool = True
     has_served: bool = False
+    place: str | None = None
     last_exit: Exit | None = None
     acted: list[str] = attrs.field(factory=list)
     looked: asyncio.Event = attrs.field(factory=asyncio.Event)
 
     @property
     def run_now(self) -> Run | None:
-        return Run.of(self.run, "hash", engine()) if self.run else None
+        return Run.of(self.run, "hash", engine(), self.place) if self.run else None
 
     @property
     def status(self) -> EngineStatus:
@@ -75,7 +76,9 @@ class Grouped:
     def _part(self, group: GroupConfig, rank: int) -> GroupPart:
         own = self.own[rank]
         own.looked.set()
-        return GroupPart("big", group, rank, self.lag, lambda: own)
+        part = GroupPart("big", group, rank, self.lag, lambda: own)
+        own.place = part.place
+        return part
 
     @property
     def head(self) -> GroupPart:

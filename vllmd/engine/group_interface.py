@@ -6,13 +6,15 @@ Here is the part that is whole: an engine of one host.
 import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 
 from vllmd.engine.exits import Exit
 from vllmd.engine.liveness.reading import Reading
 from vllmd.engine.operator_requests import OperatorRequests
+
+T = TypeVar("T")
 
 
 @attrs.frozen
@@ -58,6 +60,8 @@ class EngineGroup:
     """Whether its part has no API server."""
     has_members = False
     """Whether its part is a head."""
+    place: str | None = None
+    """The group and the rank in it, in words that are kept with each run; None of a whole one."""
 
     async def next_run(
         self,
@@ -109,3 +113,24 @@ class EngineGroup:
 
 
 ALONE = EngineGroup()
+
+
+async def of_newest(
+    group: Callable[[], EngineGroup],
+    requests: OperatorRequests,
+    work: Callable[[EngineGroup], Awaitable[T]],
+) -> T:
+    """Wait for the `group`, and begin anew whenever it has become another one.
+
+    A reload makes another, with one of the `requests`, and nobody tells the one before anything.
+    """
+    while True:
+        part = group()
+        task = asyncio.ensure_future(work(part))
+        try:
+            while not task.done() and group() is part:
+                await requests.beyond_or(requests.count, task)
+            if task.done():
+                return task.result()
+        finally:
+            task.cancel()

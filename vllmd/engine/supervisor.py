@@ -1,6 +1,8 @@
 """One engine, kept serving: started, followed, restarted, held, stopped, adopted."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import attrs
 
@@ -8,7 +10,7 @@ from vllmd.config.gpus import visible_gpus
 from vllmd.engine import assembly, exits
 from vllmd.engine.assembly import EngineSettings, watch_of
 from vllmd.engine.exits import Exit
-from vllmd.engine.group_interface import EngineGroup, GroupEnd
+from vllmd.engine.group_interface import EngineGroup, GroupEnd, of_newest
 from vllmd.engine.liveness.monitor import Stall
 from vllmd.engine.liveness.reading import ProcessActivity
 from vllmd.engine.operator_requests import OperatorRequests
@@ -22,6 +24,8 @@ from vllmd.engine.wanted import WantedEngine
 from vllmd.engine.weights.keeper import WeightKeeper
 from vllmd.errors import ShimError
 from vllmd.util.clock import Moment
+
+T = TypeVar("T")
 
 
 class Supervisor(WantedEngine):
@@ -82,8 +86,9 @@ class Supervisor(WantedEngine):
         self._load_slot.use(visible_gpus(settings.command.env), settings.context.gpu.has_room)
         if settings.engine.autostart and not before.engine.autostart:
             self._wanted = self._name not in self._stopped
-        other_command = before.command.hash != settings.command.hash
-        if self._state.state in (State.STOPPED, State.HELD) or other_command:
+        other = before.command.hash != settings.command.hash
+        other = other or before.context.group is not settings.context.group
+        if self._state.state in (State.STOPPED, State.HELD) or other:
             self._requests.add()
 
     def renew(self) -> None:
@@ -183,18 +188,24 @@ class Supervisor(WantedEngine):
         room.end("it is not to start")
         if not may_wait():
             return
-        run_id = await self._group.next_run(self._requests, may_wait, self._waits_for_group)
+        part = self._group
+        run_id = await part.next_run(
+            self._requests, lambda: may_wait() and self._group is part, self._waits_for_group
+        )
         if run_id is None:
             return
         self._load_slot.take(self._state.usual_start_s())
         maps = await self.weights.prepare(self._requests, wanted, found, self._activity)
-        if not self._may_start:
+        if not self._may_start or self._group is not part:
             return self._load_slot.give_back()
         await self._see_through(await self._launch(run_id, maps))
 
     @property
     def _group(self) -> EngineGroup:
         return self._settings.context.group
+
+    async def _of_group(self, work: Callable[[EngineGroup], Awaitable[T]]) -> T:
+        return await of_newest(lambda: self._group, self._requests, work)
 
     def _waits_for_group(self, why: str) -> None:
         """Show that only the group is in the way of a start."""
@@ -222,7 +233,9 @@ class Supervisor(WantedEngine):
         if engine_state.resume(run["run_id"], ending=bool(run.get("stopping"))):
             await self._go_on(client)
         else:
-            found = Run.of(run["run_id"], run["command_hash"], self._settings.engine)
+            same = run["command_hash"] == self._settings.command.hash
+            place = self._group.place if same else None
+            found = Run.of(run["run_id"], run["command_hash"], self._settings.engine, place)
             engine_state.spawned(found, seen=False)
             self._load_slot.take(self._state.usual_start_s())
             engine_state.to(Trigger.ADOPTED)
@@ -243,7 +256,7 @@ class Supervisor(WantedEngine):
         self._restart = self._adopted = False
         self._state.problem = None
         settings = self._settings
-        run = Run.of(run_id, settings.command.hash, settings.engine)
+        run = Run.of(run_id, settings.command.hash, settings.engine, self._group.place)
         self._state.spawned(run, seen=True)
         self._state.to(Trigger.START)
         self._state.known.restarts += self._crashed
@@ -272,7 +285,7 @@ class Supervisor(WantedEngine):
         """
         stall: Stall | None = None
         watching = asyncio.create_task(self.sleeper.run(client.run, self._watch))
-        grouped = asyncio.create_task(self._group.until_end(client.run["run_id"]))
+        grouped = asyncio.create_task(self._of_group(lambda g: g.until_end(client.run["run_id"])))
         to_end = False
         try:
             while not (client.exited.done() or self._must_stop or self._leaving or to_end):
@@ -319,7 +332,7 @@ class Supervisor(WantedEngine):
         if self._group.is_member:
             if self._state.state is State.READY:
                 self._state.to(Trigger.DRAIN)
-            await self._group.release(client.run["run_id"], client.exited)
+            await self._of_group(lambda g: g.release(client.run["run_id"], client.exited))
 
     async def _end(self, client: ShimClient, stall: Stall | None) -> None:
         """Stop the engine through its shim; a shim that cannot do it is killed, then its tree."""

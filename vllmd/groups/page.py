@@ -51,6 +51,8 @@ class GroupPage:
     served: bool = False
     """Whether this run was ready."""
     wanted: bool = True
+    older: bool = False
+    """Whether what runs was not started as this part of this group: nobody joins it."""
     state: str = ""
     since: float = 0.0
     problem: str | None = None
@@ -95,7 +97,7 @@ def from_json(shown: Mapping[str, Any]) -> GroupPage:
             known[name] = _end(known[name])
     if known.get("wish") is not None:
         known["wish"] = GroupWish(str(known["wish"]["what"]), str(known["wish"]["generation"]))
-    for name in ("runs", "waits", "served", "wanted"):
+    for name in ("runs", "waits", "served", "wanted", "older"):
         if not isinstance(known.get(name, False), bool):
             raise TypeError(f"{name} is {known[name]!r}, and no truth value")
     known["addresses"] = tuple(map(str, known.get("addresses", ())))

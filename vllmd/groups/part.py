@@ -44,6 +44,9 @@ class GroupPart(EngineGroup):
     ) -> None:
         self.is_member, self.has_members = rank > 0, rank == 0
         self.group, self.rank = group, rank
+        names = ",".join(host.name for host in group.hosts)
+        kind = f"{group.mode} {group.ranks_per_host} {group.join_port}"
+        self.place = f"{rank} of {names} {kind}"
         self.told = Identity("")
         self.limits = Limits()
         self.release_s = 60.0
@@ -90,12 +93,18 @@ class GroupPart(EngineGroup):
         return self._going
 
     @property
+    def _is_older(self) -> bool:
+        """Whether what runs was started alone, or as another part: it is left alone."""
+        run = self._own().run_now
+        return run is not None and run.place != self.place
+
+    @property
     def generation(self) -> str | None:
         """The generation of the run; without one the next one, or what a member is ready for."""
         run = self._run
+        if run is not None and (self.is_member or self._is_older):
+            return run.rpartition("-")[0] or run
         if self.is_member:
-            if run is not None:
-                return run.rpartition("-")[0]
             page = self.peers[0].page
             return page.generation if page is not None else None
         return run or self._next
@@ -113,6 +122,7 @@ class GroupPart(EngineGroup):
             waits=self._at_gate and own.is_wanted and not runs,
             served=runs and own.has_served,
             wanted=own.is_wanted,
+            older=self._is_older,
             state=str(status.state),
             since=status.since,
             problem=status.hold.reason if status.hold else status.problem,
@@ -160,6 +170,8 @@ class GroupPart(EngineGroup):
 
     def _decided(self, own: OwnEngine) -> Decision:
         run, now = self._run, self._lag.watched()
+        if self._is_older:
+            return Decision()
         if run != self._seen_in:
             adopted = run is not None and own.has_served
             self._seen_in, self._seen = run, set()
@@ -207,7 +219,7 @@ class GroupPart(EngineGroup):
 
     def serves(self) -> bool:
         """Tell whether the engine serves, so that its ranks can be asked."""
-        return self._own().status.state is State.READY
+        return self._own().status.state is State.READY and not self._is_older
 
     def saw(self, reading: Reading) -> None:
         """Note what the head's page shows of its ranks."""
@@ -272,6 +284,8 @@ class GroupPart(EngineGroup):
 
     async def release(self, run_id: str, exited: "asyncio.Future[Any]") -> None:
         """Wait until the head has ended the generation, or cannot be waited for any longer."""
+        if self._is_older:
+            return
         self._leaving_since = self._lag.watched()
         ending = asyncio.ensure_future(self.until_end(run_id))
         self._kick.set()
@@ -288,6 +302,8 @@ class GroupPart(EngineGroup):
 
     async def joined(self) -> bool:
         """Tell whether the head serves with this member, and is connected to it."""
+        if self._is_older:
+            return self._own().has_served
         head = self.peers[0].known().heard
         if head is None or not (head.runs and head.served):
             return False
@@ -295,6 +311,8 @@ class GroupPart(EngineGroup):
 
     def gets_on(self) -> bool:
         """Tell whether the load of the whole gets on, or stands still where others judge it."""
+        if self._is_older:
+            return False
         if self.is_member:
             return self.peers[0].is_connected
         pages = [(peer, peer.known().heard) for peer in self.peers.values()]
@@ -306,7 +324,7 @@ class GroupPart(EngineGroup):
     def wished(self, what: str) -> None:
         """Put what somebody wants here onto the page, for the head."""
         page = self.peers[0].page if self.is_member else None
-        if page is None or page.generation is None:
+        if page is None or page.generation is None or page.older:
             return
         if page.runs and what == RESTART:
             self._wish = GroupWish(RESTART, page.generation)

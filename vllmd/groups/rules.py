@@ -119,7 +119,8 @@ def _not_gathered(host: str, peer: GroupPeer, own: Own) -> str | None:
     if page is None:
         return f"waits for {host}: its vllmd does not answer ({peer.problem or 'not asked yet'})"
     if page.runs:
-        return f"waits until {host} has ended its part of the group (it is {page.state})"
+        part = "its older command: restart it there" if page.older else "its part of the group"
+        return f"waits until {host} has ended {part} (it is {page.state})"
     if not page.wanted:
         return f"waits for {host}, where it was stopped"
     if not page.waits:
@@ -195,8 +196,9 @@ def member(own: Own, peer: GroupPeer) -> Decision:
     if not page.runs:
         about = f": {page.problem}" if page.problem else ""
         return Decision(waits_for=f"waits for the head, {page.host}, which is {page.state}{about}")
-    if page.generation != own.generation or _was_in(own, page.generation):
-        return Decision(waits_for=f"waits until the head, {page.host}, starts again")
+    if page.older or page.generation != own.generation or _was_in(own, page.generation):
+        about = " (it runs an older command: restart it there)" if page.older else ""
+        return Decision(waits_for=f"waits until the head, {page.host}, starts again{about}")
     return Decision(start=True)
 
 

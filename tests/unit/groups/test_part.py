@@ -178,3 +178,59 @@ async def test_status_a_silent_member_is_lost_only_without_connections(connected
     made.head.decide()
     assert (made.head.status().red is not None) is connected
     ending.cancel()
+
+
+# --- what runs from before the group ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("place", [None, "0 of 10.0.0.1,10.0.0.9 tensor 1 29501"])
+async def test_until_end_a_run_of_before_the_group_is_left_alone(place: str | None) -> None:
+    made = Grouped()
+    made.own[0].serve("alone")
+    made.own[0].place = place
+    ending = asyncio.ensure_future(made.head.until_end("alone"))
+    waiting = made.waiting(1)
+    await settle()
+    made.hear_all()
+    made.clock.now += made.head.limits.end_s
+    await made.head.peers[1].ask(None, "no route to host")
+    made.clock.now += made.head.limits.end_s
+    made.head.decide()
+    await settle()
+    assert not ending.done()
+    assert not waiting.done()
+    assert "older command" in made.said[-1]
+    ending.cancel()
+    waiting.cancel()
+
+
+async def test_release_a_member_of_before_the_group_ends_when_it_is_asked_to() -> None:
+    made = Grouped()
+    made.own[1].serve("alone")
+    made.own[1].place = None
+    head = made.waiting(0)
+    made.hear_all()
+    await settle()
+    assert "older command" in made.said[-1]
+    assert await made.member.joined()
+    made.member.wished("restart")
+    exited: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    await asyncio.wait_for(made.member.release("alone", exited), 5)
+    head.cancel()
+
+
+async def test_until_end_a_part_goes_on_with_a_host_that_was_reloaded() -> None:
+    made = Grouped()
+    generation = await made.serving()
+    ends = [
+        asyncio.ensure_future(made.head.until_end(generation)),
+        asyncio.ensure_future(made.member.until_end(f"{generation}-1")),
+    ]
+    for rank, own in enumerate(made.own):
+        before, own.place = own.place, "another group"
+        made.hear(1 - rank, rank)
+        own.place = before
+    await settle()
+    assert not any(end.done() for end in ends)
+    for end in ends:
+        end.cancel()

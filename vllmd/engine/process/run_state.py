@@ -57,11 +57,15 @@ class Run:
     run_id: str
     command_hash: str
     reached: Endpoint
+    place: str | None = None
+    """The group as a part of which it was started, and its rank; None of one that runs alone."""
 
     @classmethod
-    def of(cls, run_id: str, command_hash: str, engine: EngineConfig) -> "Run":
+    def of(
+        cls, run_id: str, command_hash: str, engine: EngineConfig, place: str | None = None
+    ) -> "Run":
         """Return a run of an engine with the settings that it has now."""
-        return cls(run_id, command_hash, Endpoint.of(engine))
+        return cls(run_id, command_hash, Endpoint.of(engine), place)
 
 
 @attrs.frozen
@@ -140,6 +144,7 @@ def _from_json(record: Mapping[str, Any]) -> RunState | None:
                 str(reached["model"]),
                 tuple(str(name) for name in reached["served_model_name"]),
             ),
+            None if (place := run.get("place")) is None else str(place),  # nor of this
         ),
         State(record["state"]),
         Moment(float(since["monotonic"]), float(since["wall"])),

@@ -1,0 +1,116 @@
+"""What a supervisor does with its group, when a reload makes it another one."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from tests.helpers.scene import Scene, running
+from vllmd.engine.group_interface import ALONE, EngineGroup, GroupEnd
+from vllmd.engine.operator_requests import OperatorRequests
+from vllmd.engine.state_machine import State
+
+
+class GroupOfATest(EngineGroup):
+    """One whose gate and whose end a test holds."""
+
+    def __init__(self, place: str = "0 of a,b", *, is_member: bool = False) -> None:
+        self.place, self.is_member = place, is_member
+        self.opened = False
+        self.end: asyncio.Future[GroupEnd] = asyncio.get_running_loop().create_future()
+        self.released: list[str] = []
+        self.wishes: list[str] = []
+
+    async def next_run(
+        self,
+        requests: OperatorRequests,
+        wanted: Callable[[], bool],
+        waits: Callable[[str], None],
+        **more: Any,
+    ) -> str | None:
+        waits(f"waits as {self.place}")
+        while wanted() and not self.opened:
+            await requests.beyond(requests.count)
+        return f"run of {self.place}" if wanted() else None
+
+    async def until_end(self, run_id: str) -> GroupEnd:
+        return await asyncio.shield(self.end)
+
+    async def release(self, run_id: str, exited: "asyncio.Future[Any]") -> None:
+        self.released.append(run_id)
+        await asyncio.Event().wait()
+
+    def wished(self, what: str) -> None:
+        self.wishes.append(what)
+
+
+def belongs(scene: Scene, group: EngineGroup, **other: Any) -> None:
+    """Have the engine belong to another group, as a reload does."""
+    context = attrs.evolve(scene.settings.context, group=group)
+    scene.settings = attrs.evolve(scene.settings, context=context, **other)
+    scene.supervisor.configure(scene.settings)
+
+
+@pytest.mark.parametrize("alone", [True, False])
+async def test_start_waits_at_the_gate_of_the_newest_group(tmp_path: Path, alone: bool) -> None:
+    scene = Scene(tmp_path)
+    belongs(scene, GroupOfATest("0 of a,b"))
+    async with running(scene):
+        await scene.until(lambda: scene.supervisor.status.problem == "waits as 0 of a,b")
+        assert scene.state is State.WAITING
+        other = GroupOfATest("0 of a,c")
+        other.opened = True
+        belongs(scene, ALONE if alone else other)
+        await scene.until_state(State.READY)
+        run = scene.supervisor.run_now
+        assert run is not None
+        assert run.place == (None if alone else "0 of a,c")
+
+
+async def test_run_is_ended_by_the_newest_group(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    async with running(scene):
+        await scene.until_state(State.READY)
+        first = GroupOfATest()
+        belongs(scene, first)
+        other = GroupOfATest("0 of a,c")
+        belongs(scene, other)
+        await asyncio.sleep(0)
+        other.end.set_result(GroupEnd("the part of c ended", lost="c"))
+        await scene.until(lambda: scene.supervisor.status.last_exit is not None)
+        last = scene.supervisor.status.last_exit
+        assert last is not None
+        assert last.label == "group_lost"
+
+
+async def test_release_of_a_group_that_is_none_any_more_is_not_waited_for(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    member = GroupOfATest("1 of a,b", is_member=True)
+    member.opened = True
+    belongs(scene, member)
+    async with running(scene):
+        await scene.until_state(State.READY)
+        scene.supervisor.stop()
+        await scene.until(lambda: bool(member.released))
+        belongs(scene, ALONE)
+        await scene.until_state(State.STOPPED)
+
+
+async def test_next_daemon_knows_as_which_part_a_run_was_started(tmp_path: Path) -> None:
+    first = Scene(tmp_path)
+    group = GroupOfATest()
+    group.opened = True
+    belongs(first, group)
+    async with running(first, keep=True):
+        await first.until_state(State.READY)
+    again = Scene(tmp_path, port=first.engine.port)
+    again.spawner.shims = first.spawner.shims
+    belongs(again, GroupOfATest("0 of a,b,c"))
+    async with running(again):
+        await again.until_state(State.READY)
+        run = again.supervisor.run_now
+        assert run is not None
+        assert run.place == "0 of a,b"
