@@ -12,6 +12,7 @@ from vllmd.config.group import GroupConfig
 from vllmd.engine.exits import Exit
 from vllmd.engine.operator_requests import OperatorRequests
 from vllmd.engine.process.run_state import Run
+from vllmd.engine.restart.policy import Hold
 from vllmd.engine.state_machine import State
 from vllmd.engine.status import EngineStatus
 from vllmd.groups.page import from_json
@@ -32,6 +33,8 @@ class OwnOfATest:
     has_served: bool = False
     place: str | None = None
     last_exit: Exit | None = None
+    problem: str | None = None
+    hold: Hold | None = None
     acted: list[str] = attrs.field(factory=list)
     looked: asyncio.Event = attrs.field(factory=asyncio.Event)
 
@@ -43,7 +46,13 @@ class OwnOfATest:
     def status(self) -> EngineStatus:
         shim_pid = 7 if self.run else None
         return status(
-            "big", state=self.state, run_id=self.run, shim_pid=shim_pid, last_exit=self.last_exit
+            "big",
+            state=self.state,
+            run_id=self.run,
+            shim_pid=shim_pid,
+            last_exit=self.last_exit,
+            problem=self.problem,
+            hold=self.hold,
         )
 
     def start(self) -> None:

@@ -14,7 +14,7 @@ from vllmd.cli.fleet_asking import Pages, view_of
 from vllmd.cli.options import config_option, json_option, socket_option
 from vllmd.config.fleet import FleetHost
 from vllmd.control.client import ControlClient
-from vllmd.fleet.replicas import Replica, all_replicas
+from vllmd.fleet.replicas import Replica, all_engines
 from vllmd.util.terminal_text import one_line
 from vllmd.util.units import format_duration
 
@@ -55,13 +55,14 @@ def _as_json(name: str | None, pages: Pages) -> dict[str, Any]:
 
 def lines(pages: Pages, min_ready: int, columns: int | None) -> Iterator[str]:
     """Yield a sum for each engine, a table of all, and what is unequal or does not answer."""
-    replicas = list(all_replicas(pages))
+    engines = list(all_engines(pages))
+    replicas = [each for each in engines if not each.is_member]
     problems = {host: page for host, page in pages.items() if isinstance(page, Exception)}
     yield from _sums(replicas, len(pages), len(problems), min_ready)
-    if replicas or problems:
+    if engines or problems:
         yield ""
-        yield from _table(replicas, problems, pages, columns)
-    for text in _unequal(replicas):
+        yield from _table(engines, problems, pages, columns)
+    for text in _unequal(engines):
         yield from (terminal.style(line, fg="yellow") for line in terminal.wrap(text, rest="  "))
 
 

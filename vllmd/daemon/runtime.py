@@ -127,7 +127,11 @@ class Runtime:
         )
         self.lag = LoopLag(clock)
         self.groups = GroupsService(
-            config, now.commands, lambda name: engines.supervisors[name], self.lag
+            config,
+            now.commands,
+            lambda name: engines.supervisors[name],
+            self.lag,
+            self._environment.redactor.text,
         )
         self.adapters = LoraService(config, now.commands, engines.statuses, client, clock)
         self.cost_service = CostService(

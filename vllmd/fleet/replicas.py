@@ -37,6 +37,12 @@ class Replica:
         return self.engine.get("up") is True
 
     @property
+    def is_member(self) -> bool:
+        """Whether it is a part of a group that has no API: the group's head is the replica."""
+        group = self.engine.get("group")
+        return isinstance(group, dict) and group.get("role") == "member"
+
+    @property
     def wanted(self) -> bool:
         """Whether it is meant to run: not stopped by hand, nor without autostart."""
         return self.engine.get("wanted") is not False
@@ -90,7 +96,12 @@ def replicas_of(name: str, pages: Mapping[FleetHost, Document | Exception]) -> l
 
 
 def all_replicas(pages: Mapping[FleetHost, Document | Exception]) -> Iterable[Replica]:
-    """Yield every engine of every host that answered."""
+    """Yield every engine of every host that answered; of a group the head, which is one replica."""
+    return (each for each in all_engines(pages) if not each.is_member)
+
+
+def all_engines(pages: Mapping[FleetHost, Document | Exception]) -> Iterable[Replica]:
+    """Yield every engine of every host that answered, members of groups too."""
     for host, page in pages.items():
         if isinstance(page, Exception):
             continue

@@ -116,15 +116,12 @@ class RollingRestart:
         Raises: BelowMinimumError, HeldError, TimedOutError, HostCommandError, VllmdError.
         """
         for number, replica in enumerate(replicas, 1):
-            others = await self._others_ready(replica)
-            if others < self.settings.min_ready:
-                raise BelowMinimumError(
-                    f"{replica.label} was not restarted: {others} other replicas of {self.name} "
-                    f"are ready, and min_ready is {self.settings.min_ready}"
-                )
+            others = await self._enough_others(replica)
             for step in self.steps:
                 await self.run(replica.host, step.words, step.limit_s)
             before = await self._look(replica)
+            if self.steps:  # they may have taken hours
+                others = await self._enough_others(replica)
             self.current = replica
             await self.run(replica.host, ("restart", replica.name), COMMAND_S)
             self.told.line(
@@ -135,10 +132,17 @@ class RollingRestart:
             self.done.append(replica)
             self.current = None
 
-    async def _others_ready(self, replica: Replica) -> int:
+    async def _enough_others(self, replica: Replica) -> int:
+        """Return how many others are ready now. Raises: BelowMinimumError: too few."""
         found = replicas_of(self.name, await self.pages())
         own = (replica.host, replica.name)
-        return sum(each.up for each in found if (each.host, each.name) != own)
+        others = sum(each.up for each in found if (each.host, each.name) != own)
+        if others < self.settings.min_ready:
+            raise BelowMinimumError(
+                f"{replica.label} was not restarted: {others} other replicas of {self.name} "
+                f"are ready, and min_ready is {self.settings.min_ready}"
+            )
+        return others
 
     async def _look(self, replica: Replica) -> Replica:
         """Return it as it is now. Raises: VllmdError: its page is not to be had, or has it not."""

@@ -1,12 +1,17 @@
 """What a vllmd tells the others of its part of a group: the answer to `GET /groups/NAME`. Pure."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
 
+from vllmd.engine.causes import BY_NAME
+
 SCHEMA = 1
 START, RESTART = "start", "restart"
+_PATH = re.compile(r"(?<![\w/])~?/(?!/)[^\s'\"),;]+")
+"""A path of the host, and neither the name of a model nor a URL."""
 
 
 @attrs.frozen
@@ -33,6 +38,7 @@ class EndOfPart:
     explanation: str | None = None
     advice: str | None = None
     evidence: tuple[str, ...] = ()
+    """Lines that the engine printed, which may hold a prompt: for this host only."""
 
 
 @attrs.frozen
@@ -82,6 +88,37 @@ class GroupPage:
 def role_of(rank: int) -> str:
     """Return `head` or `member`."""
     return "member" if rank else "head"
+
+
+def for_others(page: GroupPage, mask: Callable[[str], str]) -> GroupPage:
+    """Return a page as others may read it: nothing that an engine printed, no path, no secret.
+
+    `mask` takes secrets out of a text.
+    """
+
+    def told(text: str) -> str:
+        return _PATH.sub("(a path)", mask(text))
+
+    def end(known: EndOfPart | None) -> EndOfPart | None:
+        if known is None:
+            return None
+        advice = known.advice
+        if advice and _PATH.search(advice) and known.cause in BY_NAME:
+            advice = BY_NAME[known.cause].advice
+        return attrs.evolve(
+            known,
+            text=told(known.text),
+            explanation=known.explanation and told(known.explanation),
+            advice=advice and told(advice),
+            evidence=(),
+        )
+
+    return attrs.evolve(
+        page,
+        problem=page.problem and told(page.problem),
+        ended=end(page.ended),
+        failure=end(page.failure),
+    )
 
 
 def from_json(shown: Mapping[str, Any]) -> GroupPage:

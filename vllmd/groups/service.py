@@ -5,6 +5,8 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import attrs
+
 from vllmd.config.command import Command, Commands
 from vllmd.config.fleet import FleetConfig
 from vllmd.config.group import common_hash, own_rank
@@ -13,6 +15,7 @@ from vllmd.engine.group_interface import ALONE, EngineGroup
 from vllmd.errors import ConfigError
 from vllmd.fleet.pages import HostPages, PageAccess
 from vllmd.groups.own import Identity, OwnEngine
+from vllmd.groups.page import for_others
 from vllmd.groups.part import GroupPart
 from vllmd.groups.peers import PeerWatch
 from vllmd.groups.rules import Limits
@@ -28,15 +31,23 @@ AGAIN_S = 30.0
 """How often what says as whom others are asked is read again, after it could not be used."""
 RELEASE_MARGIN_S = 30.0
 """How much longer than its own drain a stop on a member waits for the head."""
+NOT_TOLD = "'vllmd status' there says why"
+"""In place of a problem that quotes something."""
 
 
 class GroupsService:
     """The parts of this host; `page` is what others read."""
 
     def __init__(
-        self, config: Config, commands: Commands, own: Callable[[str], OwnEngine], lag: LoopLag
+        self,
+        config: Config,
+        commands: Commands,
+        own: Callable[[str], OwnEngine],
+        lag: LoopLag,
+        mask: Callable[[str], str],
     ) -> None:
-        self._own, self._lag = own, lag
+        """Make it; `mask` takes secrets out of what others read."""
+        self._own, self._lag, self._mask = own, lag, mask
         self._fleet = FleetConfig()
         self._parts: dict[str, GroupPart] = {}
         self._given: dict[str, object] = {}
@@ -81,8 +92,12 @@ class GroupsService:
 
     def page(self, name: str) -> Mapping[str, Any] | None:
         """Return what others read of an engine's part; None if it has none here."""
-        part = self._parts.get(name)
-        return part.page().to_json() if part is not None else None
+        if (part := self._parts.get(name)) is None:
+            return None
+        page = part.page()
+        if page.problem and self._own(name).status.hold is None:
+            page = attrs.evolve(page, problem=NOT_TOLD)  # it may quote a configuration or an error
+        return for_others(page, self._mask).to_json()
 
     def parts(self) -> Iterator[Part]:
         """Yield what asks the others."""

@@ -18,6 +18,12 @@ WANTED = f"{ON_ENGINE} {last('vllmd_engine_wanted')} == 1"
 """Of an engine that is to run."""
 
 
+def without_members(series: str) -> str:
+    """Return series of engines without members of groups: a group's head is the replica."""
+    member = last('vllmd_group_info{role="member"}')
+    return f"({series} unless {ON_ENGINE} {member})"
+
+
 def still(selector: str, labels: str = "instance, vllmd_engine") -> str:
     """Return what holds while a series is there.
 

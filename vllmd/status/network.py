@@ -13,6 +13,9 @@ from vllmd.engine.causes import BY_NAME
 LOCAL_ENGINE = frozenset(
     {"pid", "shim_pid", "run_id", "log", "command_hash", "printing", "log_problem"}
 )
+LOCAL_GROUP = frozenset(
+    {"hosts", "generation", "red", "waits_for", "failed_host", "failure", "differences"}
+)
 LOCAL_SLEEP = frozenset({"by", "wanted_by"})
 LOCAL_PROBE = frozenset({"recorded_by"})
 LOCAL_WEIGHTS = frozenset({"pid", "shim_pid", "run_id", "log"})
@@ -73,6 +76,7 @@ def _engine(engine: Mapping[str, Any]) -> dict[str, Any]:
         **_without(engine, LOCAL_ENGINE),
         "problem": _hidden(engine["problem"]),
         "weights": _weights(engine["weights"]),
+        "group": engine["group"] and _without(engine["group"], LOCAL_GROUP),
         "sleep": _sleep(engine["sleep"]),
         "probe": engine["probe"] and _without(engine["probe"], LOCAL_PROBE),
         "reason": reason,

@@ -4,7 +4,7 @@ import pytest
 
 from vllmd.config.fleet import FleetHost
 from vllmd.errors import UnknownEngineError, VllmdError
-from vllmd.fleet.replicas import all_replicas, replicas_of
+from vllmd.fleet.replicas import all_engines, all_replicas, replicas_of
 
 A, B = FleetHost("a"), FleetHost("b")
 
@@ -35,3 +35,12 @@ def test_a_run_is_as_old_as_its_own_host_says() -> None:
     (found,) = all_replicas({A: page})
     assert found.run_age_s == 60
     assert found.run_began == 40
+
+
+def test_two_hosts_of_one_group_are_one_replica() -> None:
+    head = {"name": "big", "group": {"role": "head", "rank": 0}}
+    member = {"name": "big", "group": {"role": "member", "rank": 1}}
+    pages = {B: {"engines": [member]}, A: {"engines": [head]}}
+    assert [each.label for each in all_replicas(pages)] == ["big on a"]
+    assert [each.label for each in replicas_of("big", pages)] == ["big on a"]
+    assert [each.label for each in all_engines(pages)] == ["big on b", "big on a"]

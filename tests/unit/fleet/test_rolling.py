@@ -121,6 +121,31 @@ async def test_it_never_goes_below_min_ready() -> None:
     assert restarted(hosts) == ["a restart chat"]
 
 
+async def test_a_member_of_its_group_is_no_other_replica() -> None:
+    head, member = {"role": "head", "rank": 0}, {"role": "member", "rank": 1}
+    hosts = Hosts(a=[engine(group=head)], b=[engine(group=member)])
+    with pytest.raises(BelowMinimumError, match="chat on a was not restarted: 0 other"):
+        await hosts.roll(hosts.rolling())
+    assert hosts.asked == []
+    await hosts.roll(hosts.rolling(settings=RollingSettings(min_ready=0, settle_s=0)))
+    assert restarted(hosts) == ["a restart chat"]
+
+
+async def test_one_that_falls_while_a_step_takes_long_stops_the_restart() -> None:
+    class Installing(Hosts):
+        async def run(self, host: FleetHost, words: Sequence[str], limit_s: float, /) -> str:
+            if words[0] == "engine":
+                self.engines[B][0].update(up=False, state="backoff")
+            return await super().run(host, words, limit_s)
+
+    hosts = Installing(a=[engine()], b=[engine()])
+    rolling = hosts.rolling(steps=[Step(("engine", "install", "0.33.0"), 7200.0)])
+    with pytest.raises(BelowMinimumError, match="chat on a was not restarted: 0 other"):
+        await hosts.roll(rolling)
+    assert restarted(hosts) == ["a engine install 0.33.0"]
+    assert rolling.current is None
+
+
 async def test_one_that_falls_meanwhile_stops_the_next_one() -> None:
     hosts = Hosts(a=[engine()], b=[engine()], c=[engine()])
     other = hosts.engines[C][0]

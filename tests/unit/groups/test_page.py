@@ -1,8 +1,11 @@
 import json
+from typing import Any
 
+import attrs
 import pytest
 
-from vllmd.groups.page import EndOfPart, GroupPage, GroupWish, from_json, role_of
+from vllmd.engine.causes import BY_NAME
+from vllmd.groups.page import EndOfPart, GroupPage, GroupWish, for_others, from_json, role_of
 
 PAGE = GroupPage(
     host="gpu02",
@@ -40,3 +43,30 @@ def test_page_that_makes_no_sense_is_refused(broken: dict[str, object]) -> None:
 
 def test_role_the_first_is_the_head() -> None:
     assert (role_of(0), role_of(1), PAGE.role) == ("head", "member", "member")
+
+
+@pytest.mark.parametrize("field", ["ended", "failure"])
+def test_for_others_has_no_output_no_path_and_no_secret(field: str) -> None:
+    end = EndOfPart(
+        "abc",
+        2.5,
+        False,
+        "could not be started: [Errno 2] '/home/alice/vllm' of hf_S3CRET",
+        "disk_full",
+        "host",
+        "No space in ~/models for Qwen/Qwen3-8B.",
+        "Make room in /home/alice.",
+        ("a line with a prompt",),
+    )
+    plain = GroupPage("gpu02", 1, "abc", problem="see /etc/x of hf_S3CRET")
+    ended: dict[str, Any] = {field: end}
+    page = attrs.evolve(plain, **ended)
+    shown = for_others(page, lambda text: text.replace("hf_S3CRET", "***"))
+    told = json.dumps(shown.to_json())
+    for private in ("alice", "/etc", "S3CRET", "prompt", "~/models"):
+        assert private not in told
+    found = getattr(shown, field)
+    assert found.text == "could not be started: [Errno 2] '(a path)' of ***"
+    assert found.explanation == "No space in (a path) for Qwen/Qwen3-8B."
+    assert found.advice == BY_NAME["disk_full"].advice
+    assert (found.cause, found.kind, found.generation) == ("disk_full", "host", "abc")

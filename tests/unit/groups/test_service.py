@@ -8,7 +8,9 @@ from tests.helpers.make import config
 from vllmd.config import command
 from vllmd.config.group import common_hash
 from vllmd.config.model import Config
-from vllmd.groups.service import GroupsService
+from vllmd.engine.causes.base import Diagnosis, Kind
+from vllmd.engine.restart.policy import Hold
+from vllmd.groups.service import NOT_TOLD, GroupsService
 from vllmd.util.loop_lag import LoopLag
 
 OWN = socket.gethostname()
@@ -23,11 +25,15 @@ group = {{ hosts = ["198.51.100.1", "{OWN}"], mode = "data" }}
 """
 
 
-def service(read: Config) -> GroupsService:
-    own = OwnOfATest()
+def service(read: Config, own: OwnOfATest | None = None) -> GroupsService:
+    own = own or OwnOfATest()
     own.looked.set()
     commands = command.build_all(read)
-    return GroupsService(read, commands, lambda _: own, LoopLag(FakeClock()))
+    return GroupsService(read, commands, lambda _: own, LoopLag(FakeClock()), _masked)
+
+
+def _masked(text: str) -> str:
+    return text.replace("hf_S3CRET", "***")
 
 
 async def test_page_is_of_engines_of_several_hosts_only() -> None:
@@ -39,6 +45,22 @@ async def test_page_is_of_engines_of_several_hosts_only() -> None:
     assert made.page("nobody") is None
     assert made.of("big").is_member
     assert not made.of("alone").is_member
+
+
+async def test_page_tells_no_output_no_secret_and_no_problem_that_quotes_something() -> None:
+    own = OwnOfATest(run="g-1", problem="/etc/vllmd.toml of hf_S3CRET")
+    why = Diagnosis("port_taken", Kind.UNKNOWN, "hf_S3CRET was seen.", "", ("a prompt",))
+    own.end("1", 0.0, diagnosis=why)
+    page = service(config(GROUP), own).page("big")
+    assert page is not None
+    assert page["problem"] == NOT_TOLD
+    assert page["ended"]["evidence"] == ()
+    assert page["ended"]["explanation"] == "*** was seen."
+    assert page["ended"]["cause"] == "port_taken"
+    own.hold = Hold("port_taken", "The port of hf_S3CRET is taken.", 0.0, None, "hash")
+    page = service(config(GROUP), own).page("big")
+    assert page is not None
+    assert page["problem"] == "The port of *** is taken."
 
 
 async def test_configure_what_is_known_of_a_group_stays_if_it_is_the_same() -> None:

@@ -104,5 +104,28 @@ def _local(schema: dict[str, Any]) -> list[str]:
     return found + [name for each in inner for name in _local(each)]
 
 
+def _whole(schema: dict[str, Any]) -> Any:
+    """Return a value that has each field that a schema knows."""
+    if "const" in schema or "enum" in schema:
+        return schema.get("const", schema.get("enum", [None])[0])
+    types = schema.get("type", "string")
+    kind = types if isinstance(types, str) else types[0]
+    if kind == "object":
+        fields = {name: _whole(each) for name, each in schema.get("properties", {}).items()}
+        more = schema.get("additionalProperties")
+        return {"more": _whole(more), **fields} if isinstance(more, dict) else fields
+    if kind == "array":
+        return [_whole(schema["items"])]
+    return {"string": "text", "integer": 1, "number": 1.0, "boolean": True}[kind]
+
+
+def test_for_network_strips_every_field_that_the_schema_marks_local() -> None:
+    document = _whole(SCHEMA)
+    assert broken(document) == []
+    local = [each for each in broken(document, local=False) if "this host only" in each]
+    assert len(local) == len(_local(SCHEMA))
+    assert broken(for_network(document), local=False) == []
+
+
 def test_schema_marks_what_may_hold_output_or_paths() -> None:
     assert {"evidence", "printing", "log", "folder", "config", "run_dir"} <= set(_local(SCHEMA))

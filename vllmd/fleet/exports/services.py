@@ -49,6 +49,7 @@ def services(
 ) -> list[FleetService]:
     """Return what is served, each behind a port of its own; `only` is an engine or a model.
 
+    Of an engine of several hosts the group's head is the one replica: nothing listens elsewhere.
     Raises: UnknownEngineError: there is none of that name.
     """
     found: dict[str, list[EngineConfig]] = {}
@@ -65,10 +66,25 @@ def services(
         FleetService(
             name,
             port + number,
-            tuple(ReplicaAddress(host, engine) for host in hosts for engine in engines),
+            tuple(
+                ReplicaAddress(place, engine)
+                for host in hosts
+                for engine in engines
+                if (place := _place(engine, host, hosts)) is not None
+            ),
         )
         for number, (name, engines) in enumerate(chosen.items())
     ]
+
+
+def _place(engine: EngineConfig, host: FleetHost, hosts: Sequence[FleetHost]) -> FleetHost | None:
+    """Return where an engine answers, asked for once for each host; None if not for this one."""
+    if engine.group is None:
+        return host
+    head = engine.group.head
+    if head.name in {each.name for each in hosts}:
+        return host if host.name == head.name else None
+    return head if host == hosts[0] else None  # the fleet's list has another name for it
 
 
 def word(name: str) -> str:

@@ -1,6 +1,6 @@
 """Do replicas of a model serve, are there enough, and are they alike?"""
 
-from vllmd.monitoring.expressions import last
+from vllmd.monitoring.expressions import last, without_members
 from vllmd.monitoring.rules import Alert, AlertSeverity, RuleGroup
 from vllmd.monitoring.settings import RuleSettings
 
@@ -67,8 +67,9 @@ def _versions() -> str:
 
 def _commands() -> str:
     """Return what has more commands than engines: those of one host differ on purpose."""
-    engines = f"count by (fleet, model, vllmd_engine) ({last(_INFO)})"
-    commands = f"count by (fleet, model, vllmd_engine, command_hash) ({last(_INFO)})"
+    known = without_members(last(_INFO))  # their command is never the head's
+    engines = f"count by (fleet, model, vllmd_engine) {known}"
+    commands = f"count by (fleet, model, vllmd_engine, command_hash) {known}"
     return (
         f"count by (fleet, model) ({commands})\n"
         f"    > on (fleet, model) count by (fleet, model) ({engines})"

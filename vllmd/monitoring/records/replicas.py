@@ -1,12 +1,12 @@
 """How many replicas of a model are ready, and how many are meant to be, by fleet."""
 
-from vllmd.monitoring.expressions import last
+from vllmd.monitoring.expressions import last, without_members
 from vllmd.monitoring.rules import RecordingRule, RuleGroup
 from vllmd.monitoring.settings import RuleSettings
 
 _OF_A_FLEET = 'vllmd_engine_info{fleet!=""}'
-REPLICAS = f"max by (instance, vllmd_engine, fleet, model) ({last(_OF_A_FLEET)})"
-"""Every engine of a host that belongs to a fleet, whatever its version is."""
+REPLICAS = f"max by (instance, vllmd_engine, fleet, model) {without_members(last(_OF_A_FLEET))}"
+"""Every engine of a host that belongs to a fleet, whatever its version is; of a group the head."""
 
 
 def group(_: RuleSettings) -> RuleGroup:

@@ -1,3 +1,5 @@
+import socket
+
 import pytest
 
 from tests.helpers.make import config
@@ -35,6 +37,20 @@ def test_one_is_chosen_by_its_model_or_an_engine_of_it() -> None:
     assert [s.name for s in services(config(TWO), HOSTS, "small", 9000)] == ["small"]
     with pytest.raises(UnknownEngineError, match="no engine 'smal'"):
         services(config(TWO), HOSTS, "smal")
+
+
+OWN = socket.gethostname()
+GROUP = f"""
+[engines.big]
+model = "m"
+group = {{ hosts = ["198.51.100.1", "{OWN}"], mode = "data" }}
+"""
+
+
+@pytest.mark.parametrize("hosts", [(OWN, "198.51.100.1"), ("127.0.0.1",), ("gpu01.lan", "gpu02")])
+def test_of_a_group_the_head_alone_is_a_replica(hosts: tuple[str, ...]) -> None:
+    (big,) = services(config(GROUP), [FleetHost(name) for name in hosts])
+    assert [each.netloc for each in big.replicas] == ["198.51.100.1:8000"]
 
 
 def test_names_are_what_balancers_take() -> None:
