@@ -29,6 +29,8 @@ class Answers:
     wrong: str | None = None
     """Why this run is to take no requests; None if it may."""
     condemned: Condemned | None = None
+    withholds: bool = True
+    """Whether a probe keeps requests away, and lets them come again."""
     in_flight: int = 0
     """Requests of probes that are in flight."""
     marks: int = 0
@@ -42,6 +44,16 @@ class Answers:
         if why != self.wrong:
             self.wrong = why
             self.changed()
+
+    def use(self, *, withholds: bool) -> None:
+        """Say whether a probe keeps requests away: without one nobody would let them come again."""
+        self.withholds = withholds
+        if not withholds:
+            self.withhold(None)
+
+    def take_up(self, wrong: str | None) -> None:
+        """Go on with what an earlier daemon knew of the run."""
+        self.wrong = wrong if self.withholds else None
 
     def end(self, run_id: str, reason: str) -> None:
         """Have a run ended, as one that is stalled is."""

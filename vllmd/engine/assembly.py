@@ -10,6 +10,7 @@ import attrs
 from vllmd.config.command import Command
 from vllmd.config.gpus import visible_gpus
 from vllmd.config.model import EngineConfig
+from vllmd.config.probe import ALERT
 from vllmd.engine.context import EngineContext
 from vllmd.engine.engine_state import EngineState
 from vllmd.engine.incidents.recorder import IncidentRecorder
@@ -61,6 +62,8 @@ def assemble(
         gpu=context.gpu.fine,
         memory=context.gpu.has_room,
     )
+    withholds = engine.probe is not None and engine.probe.on_mismatch != ALERT
+    engine_state.answers.use(withholds=withholds)
     room = before.room if before else RoomGate(engine_state, context.clock)
     room.use(engine, command.hash, context.gpu)
     return Assembly(

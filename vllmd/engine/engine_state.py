@@ -49,8 +49,7 @@ class EngineState:
         run_states: RunStates | None = None,
     ) -> None:
         self.log = structlog.get_logger().bind(engine=engine)
-        self._clock = clock
-        self._memory = memory
+        self._clock, self._memory = clock, memory
         self._run_states = run_states or RunStates()
         self.known: RestartState = memory.load()
         self.state = State.STOPPED
@@ -195,7 +194,8 @@ class EngineState:
         self.run, self.state, self._since = kept.run, kept.state, kept.since
         self._ready_at, self.start_duration_s = kept.ready_at, kept.start_duration_s
         self.phase, self.phases = kept.phase, dict(kept.phases)
-        self.sizes, self.asleep, self.answers.wrong = dict(kept.sizes), kept.asleep, kept.wrong
+        self.sizes, self.asleep = dict(kept.sizes), kept.asleep
+        self.answers.take_up(kept.wrong)
 
     def _keep(self) -> None:
         if self.run is not None:

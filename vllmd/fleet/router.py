@@ -36,6 +36,8 @@ class RouterFollower:
     told: RollTold
     _adding: dict[str, asyncio.Task[None]] = attrs.field(factory=dict, init=False)
     _away: str = attrs.field(default="", init=False)
+    _said: dict[str, str] = attrs.field(factory=dict, init=False)
+    """What was told of a host or a worker, and holds still."""
 
     async def run(self) -> None:
         """Do it until it is cancelled."""
@@ -48,14 +50,15 @@ class RouterFollower:
                 task.cancel()
 
     async def step(self) -> None:
-        """Look once, and change what is to be changed; the router's absence is told once."""
+        """Look once, and change what is to be changed; the router's absence is told once.
+
+        What cannot be done for one worker keeps nothing from the others.
+        """
         ready = await asyncio.gather(*(self._ready(each) for each in self.replicas))
         try:
             known = await self._workers()
-            for replica, is_ready in zip(self.replicas, ready, strict=True):
-                await self._have(f"http://{replica.netloc}", is_ready, known)
         except (httpx.HTTPError, VllmdError) as error:
-            said = f"{self.url}: {str(error) or type(error).__name__}"
+            said = f"{self.url}: {_in_words(error)}"
             if said != self._away:
                 self.told.line(said)
             self._away = said
@@ -63,13 +66,31 @@ class RouterFollower:
         if self._away:
             self.told.line(f"{self.url}: answers again")
         self._away = ""
+        for replica, is_ready in zip(self.replicas, ready, strict=True):
+            worker = f"http://{replica.netloc}"
+            try:
+                await self._have(worker, is_ready, known)
+            except (httpx.HTTPError, VllmdError) as error:
+                self._say(worker, f"{worker}: not taken out: {_in_words(error)}")
+            else:
+                self._say(worker, "")
+
+    def _say(self, about: str, text: str) -> None:
+        """Tell it, unless that was told last; nothing is told by an empty text."""
+        if text and text != self._said.get(about):
+            self.told.line(text)
+        self._said[about] = text
 
     async def _ready(self, replica: ReplicaAddress) -> bool | None:
         """Return whether it is ready; None if its host does not say."""
         try:
             await self.pages.get(replica.host, f"/ready/{replica.engine.name}")
         except HostPageError as error:
-            return False if error.status == 503 else None
+            red = error.status == 503
+            # an answer that is neither goes on until somebody mends it
+            self._say(replica.name, str(error) if error.status and not red else "")
+            return False if red else None
+        self._say(replica.name, "")
         return True
 
     async def _workers(self) -> frozenset[str]:
@@ -98,7 +119,7 @@ class RouterFollower:
         try:
             await self._post("add_worker", worker, ADDING_S)
         except (httpx.HTTPError, VllmdError) as error:
-            self.told.line(f"{worker}: not put in: {str(error) or type(error).__name__}")
+            self.told.line(f"{worker}: not put in: {_in_words(error)}")
         else:
             self.told.line(f"{worker}: in")
 
@@ -108,3 +129,7 @@ class RouterFollower:
         )
         if answer.status_code != 200:
             raise VllmdError(f"{action} was answered {answer.status_code}: {answer.text[:120]}")
+
+
+def _in_words(error: Exception) -> str:
+    return str(error) or type(error).__name__

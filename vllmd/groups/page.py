@@ -103,8 +103,8 @@ def for_others(page: GroupPage, mask: Callable[[str], str]) -> GroupPage:
         if known is None:
             return None
         advice = known.advice
-        if advice and _PATH.search(advice) and known.cause in BY_NAME:
-            advice = BY_NAME[known.cause].advice
+        if advice and _PATH.search(advice) and (cause := BY_NAME.get(known.cause or "")):
+            advice = cause.advice
         return attrs.evolve(
             known,
             text=told(known.text),

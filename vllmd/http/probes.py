@@ -14,7 +14,7 @@ COME_AGAIN_S = 2
 _NAMES = [name for name, _ in PHASES]
 _UNDER_WAY = frozenset(_NAMES[_NAMES.index("download") :])
 """Phases of a load that only time keeps from its end: arguments, model and GPU were accepted."""
-_NOT_STARTED = frozenset({State.STOPPED, State.STARTING, State.BACKOFF, State.HELD})
+_NOT_STARTED = frozenset({State.STOPPED, State.WAITING, State.STARTING, State.BACKOFF, State.HELD})
 
 
 def ready(engines: Sequence[EngineStatus]) -> Response:

@@ -114,6 +114,36 @@ async def test_a_router_that_is_away_is_told_once_and_when_it_is_back() -> None:
     assert fleet.lines[2] == "http://r: answers again"
 
 
+async def test_a_worker_that_the_router_keeps_is_told_once_and_the_next_one_goes_out() -> None:
+    fleet = Fleet()
+    fleet.ready = {"a": 503, "b": 503}
+
+    def refuse(request: httpx.Request) -> httpx.Response | None:
+        refused = "remove" in request.url.path and request.url.params["url"] == A
+        return httpx.Response(404, text="no such worker") if refused else None
+
+    fleet.answer = refuse
+    follower = fleet.follower()
+    for _ in range(2):
+        await follower.step()
+    assert fleet.asked == [f"remove {B}"]
+    assert fleet.lines == [
+        f"{A}: not taken out: remove_worker was answered 404: no such worker",
+        f"{B}: out, its /ready is red",
+    ]
+
+
+async def test_a_host_that_wants_another_password_is_told_once() -> None:
+    fleet = Fleet()
+    fleet.ready["b"] = 401
+    follower = fleet.follower()
+    for _ in range(2):
+        await follower.step()
+    fleet.ready["b"] = None
+    await follower.step()
+    assert fleet.lines == ["b: wants another user or password: fleet.user, fleet.password_file"]
+
+
 async def test_what_the_router_refuses_is_told() -> None:
     fleet = Fleet()
     fleet.workers = [B]

@@ -1,7 +1,13 @@
+import builtins
 import os
+import signal
 import socket
+from typing import Any
+
+import pytest
 
 from vllmd.groups.witness import connected_addresses
+from vllmd.shim import proc
 
 
 def test_connected_addresses_only_of_processes_below_the_shim() -> None:
@@ -27,3 +33,69 @@ def test_connected_addresses_established_ones_count_and_ended_ones_do_not() -> N
         finally:
             os.kill(child, 9)
             os.waitpid(child, 0)
+
+
+def test_connected_addresses_reads_the_table_of_sockets_once_for_all_processes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    opened: list[str] = []
+    real = builtins.open
+
+    def noting(file: Any, *args: Any, **more: Any) -> Any:
+        opened.append(str(file))
+        return real(file, *args, **more)
+
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as server:
+        children = [_connected(server.getsockname()[:2]) for _ in range(3)]
+        try:
+            kept = [server.accept()[0] for _ in children]
+            monkeypatch.setattr(builtins, "open", noting)
+            assert connected_addresses(os.getpid()) == frozenset({"::1"})
+            monkeypatch.undo()
+            for each in kept:
+                each.close()
+        finally:
+            for child in children:
+                os.kill(child, 9)
+                os.waitpid(child, 0)
+    tables = [path.rpartition("/")[2] for path in opened if "/net/tcp" in path]
+    assert sorted(tables) == ["tcp", "tcp6"]
+
+
+def test_connected_addresses_of_ipv4_by_a_socket_of_ipv6_are_as_those_of_ipv4() -> None:
+    with socket.create_server(("127.0.0.2", 0)) as server:
+        child = _connected(("::ffff:127.0.0.2", server.getsockname()[1]))
+        try:
+            connection, _ = server.accept()
+            assert connected_addresses(os.getpid()) == frozenset({"127.0.0.2"})
+            connection.close()
+        finally:
+            os.kill(child, 9)
+            os.waitpid(child, 0)
+
+
+def test_connected_addresses_are_not_known_where_nothing_may_be_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with socket.create_server(("127.0.0.2", 0)) as server:
+        child = _connected(server.getsockname())
+        try:
+
+            def refuse(_: Any) -> list[str]:
+                raise PermissionError
+
+            monkeypatch.setattr(proc, "descendants", lambda _: [proc.read_stat(child)])
+            monkeypatch.setattr(os, "listdir", refuse)
+            assert connected_addresses(os.getpid()) is None
+        finally:
+            os.kill(child, 9)
+            os.waitpid(child, 0)
+
+
+def _connected(address: Any) -> int:
+    """Return a process that is connected there until it is killed."""
+    child = os.fork()
+    if child == 0:
+        with socket.create_connection(address):
+            signal.pause()
+    return child

@@ -10,7 +10,8 @@ NAMES = [name for name, _ in PHASES]
 
 @pytest.mark.parametrize("state", list(State))
 def test_started_of_what_is_not_loading_is_that_a_process_got_so_far(state: State) -> None:
-    waits = {State.STOPPED, State.STARTING, State.LOADING, State.BACKOFF, State.HELD}
+    waits = {State.STOPPED, State.WAITING, State.STARTING, State.LOADING}
+    waits |= {State.BACKOFF, State.HELD}
     response = started([status(state=state)])
     assert response.status_code == (503 if state in waits else 200)
     more = ", not started" if state in waits else ""
