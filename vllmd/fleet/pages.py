@@ -25,18 +25,37 @@ MAX_SECRET_BYTES = 64 * KIB
 AT_ONCE = 32
 """So many hosts are asked at a time: 300 take ten times as long as one, and no more sockets."""
 
+NO_ANSWER = (
+    httpx.HTTPError,
+    httpx.InvalidURL,
+    OSError,  # of TLS, too
+    RuntimeError,  # a client that was closed meanwhile
+    ValueError,  # a name that cannot be encoded is a UnicodeError
+)
+"""By what a host that gives no page shows itself, or this end that can ask nobody."""
+
 
 class HostPageError(VllmdError):
     """A host did not answer with what was asked for; `reason` says why, without its name."""
 
     exit_code = 69
 
-    def __init__(self, host: FleetHost, reason: str, *, status: int | None = None) -> None:
+    def __init__(
+        self,
+        host: FleetHost,
+        reason: str,
+        *,
+        status: int | None = None,
+        by_access: bool = False,
+    ) -> None:
         super().__init__(f"{host}: {reason}")
         self.host = host
         self.reason = reason
         self.status = status
         """The code of HTTP, if there was an answer."""
+        self.by_access = by_access or status == 401
+        """Whether another password or certificate may help: those in the files may be others by
+        now."""
 
 
 @attrs.frozen
@@ -127,8 +146,9 @@ class HostPages:
                     return await self._read(host, path, max_bytes)
             except TimeoutError:
                 raise HostPageError(host, f"no answer within {limit_s:g} s") from None
-            except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError) as error:
-                raise HostPageError(host, _in_words(error)) from None
+            except NO_ANSWER as error:
+                by_access = any(isinstance(each, ssl.SSLError) for each in _causes(error))
+                raise HostPageError(host, _in_words(error), by_access=by_access) from None
 
     async def get_json(
         self, host: FleetHost, path: str, *, max_bytes: int = MAX_PAGE_BYTES
@@ -184,17 +204,7 @@ def _of_status(code: int) -> str:
 
 def _in_words(error: BaseException) -> str:
     """Say why there was no answer: the deepest cause that the system named."""
-    causes: list[BaseException] = []
-    waiting: list[BaseException | None] = [error]
-    while waiting:
-        each = waiting.pop()
-        if each is None or each in causes:
-            continue
-        causes.append(each)
-        if isinstance(each, BaseExceptionGroup):
-            waiting += each.exceptions
-        waiting += [each.__cause__, each.__context__]
-    for each in reversed(causes):
+    for each in reversed(_causes(error)):
         if isinstance(each, ssl.SSLCertVerificationError):
             return f"its certificate is not trusted: {each.verify_message}"
         if isinstance(each, ssl.SSLError):
@@ -206,3 +216,18 @@ def _in_words(error: BaseException) -> str:
     if isinstance(error, httpx.RemoteProtocolError):
         return "answers no HTTP: does it speak TLS? fleet.ca_file, fleet.tls"
     return str(error) or type(error).__name__
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """Return an error and all that led to it, the deepest last."""
+    causes: list[BaseException] = []
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        each = waiting.pop()
+        if each is None or each in causes:
+            continue
+        causes.append(each)
+        if isinstance(each, BaseExceptionGroup):
+            waiting += each.exceptions
+        waiting += [each.__cause__, each.__context__]
+    return causes

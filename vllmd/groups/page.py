@@ -124,7 +124,7 @@ def for_others(page: GroupPage, mask: Callable[[str], str]) -> GroupPage:
 def from_json(shown: Mapping[str, Any]) -> GroupPage:
     """Read what `to_json` wrote; what a later version added is left out.
 
-    Raises: ValueError, TypeError, KeyError: it is something else.
+    Raises: ValueError, TypeError, KeyError, AttributeError, OverflowError: it is something else.
     """
     if int(shown["schema"]) < SCHEMA:
         raise ValueError(f"schema {shown['schema']!r} is too old")
@@ -137,6 +137,9 @@ def from_json(shown: Mapping[str, Any]) -> GroupPage:
     for name in ("runs", "waits", "served", "wanted", "older"):
         if not isinstance(known.get(name, False), bool):
             raise TypeError(f"{name} is {known[name]!r}, and no truth value")
+    _as_texts(known, "generation", "state", "problem", "failed_host")
+    _as_texts(known, "command_hash", "vllm", "revision")
+    known["since"] = float(known.get("since", 0.0))
     known["addresses"] = tuple(map(str, known.get("addresses", ())))
     return GroupPage(**{**known, "host": str(known["host"]), "rank": int(known["rank"])})
 
@@ -144,4 +147,12 @@ def from_json(shown: Mapping[str, Any]) -> GroupPage:
 def _end(shown: Mapping[str, Any]) -> EndOfPart:
     known = {each.name: shown[each.name] for each in attrs.fields(EndOfPart) if each.name in shown}
     known["ago_s"], known["requested"] = float(known["ago_s"]), bool(known["requested"])
+    _as_texts(known, "generation", "text", "cause", "kind", "explanation", "advice")
     return EndOfPart(**{**known, "evidence": tuple(map(str, known.get("evidence", ())))})
+
+
+def _as_texts(known: dict[str, Any], *names: str) -> None:
+    """Have these be texts, where they are told at all."""
+    for name in names:
+        if known.get(name) is not None:
+            known[name] = str(known[name])

@@ -27,6 +27,8 @@ class PeerWatch:
         self.asked_at: float | None = None
         """When the newest answer was asked for."""
         self.problem = ""
+        self.refuses_access = False
+        """Whether it gave no page to whom it was asked as: a password or a certificate is wrong."""
         self._path = f"/groups/{engine}"
         self._now = now
         self._silent_since: float | None = now()
@@ -57,12 +59,12 @@ class PeerWatch:
 
     def heard(self) -> None:
         """Note that it has answered."""
-        self.problem = ""
+        self.problem, self.refuses_access = "", False
         self._silent_since = self._cut_since = None
 
     def _missed(self, error: HostPageError) -> None:
         now = self._now()
-        self.problem = error.reason
+        self.problem, self.refuses_access = error.reason, error.by_access
         if self._silent_since is None:
             self._silent_since = now
         said = error.reason.lower()
@@ -115,7 +117,7 @@ def _read(peer: PeerWatch, shown: object) -> GroupPage:
     """Read an answer. Raises: HostPageError: it makes no sense, or the lists of hosts differ."""
     try:
         page = from_json(shown)  # type: ignore[arg-type]
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise HostPageError(peer.host, f"its page makes no sense: {error!r}", status=200) from None
     if page.rank != peer.rank:
         raise HostPageError(
@@ -136,7 +138,7 @@ def _literal(name: str) -> tuple[str, ...]:
 async def _resolve(name: str) -> frozenset[str]:
     """Return the addresses of a host; none where no name server answers in time."""
     loop = asyncio.get_running_loop()
-    with contextlib.suppress(OSError, TimeoutError):
+    with contextlib.suppress(OSError, TimeoutError, UnicodeError):  # of a name such as a..b
         async with asyncio.timeout(RESOLVE_S):
             found = await loop.getaddrinfo(name, None, type=socket.SOCK_STREAM)
             return frozenset(str(each[4][0]) for each in found)

@@ -55,11 +55,16 @@ class GroupsService:
         self._made_for: FleetConfig | None = None
         self._problem = "not asked yet"
         self._tried_at = 0.0
+        self._is_stale = False
+        self._reading = asyncio.Lock()
         self.configure(config, commands)
 
     def configure(self, config: Config, commands: Commands) -> None:
-        """Take over another configuration; what is known of a group that is the same stays."""
-        self._fleet = config.fleet
+        """Take over another configuration; what is known of a group that is the same stays.
+
+        The files of passwords and certificates are read again.
+        """
+        self._fleet, self._is_stale = config.fleet, True
         parts = {}
         for name, engine in config.engines.items():
             rank = own_rank(engine)
@@ -102,37 +107,52 @@ class GroupsService:
     def parts(self) -> Iterator[Part]:
         """Yield what asks the others."""
         for name, part in self._parts.items():
-            yield Part(f"group:{name}", _Following(part, self._ask).run, engine=name)
+            yield Part(f"group:{name}", _Following(part, self._ask, self._refused).run, engine=name)
 
     async def _ask(self) -> tuple[HostPages | None, str]:
-        """Return what asks other hosts, made anew when its settings changed."""
-        now = self._lag.clock.monotonic()
-        failed = self._pages is None and now - self._tried_at >= AGAIN_S
-        if self._made_for != self._fleet or failed:
-            fleet, self._tried_at = self._fleet, now
-            await self.close()
-            try:
-                access = await PageAccess.of(fleet)
-            except ConfigError as error:
-                self._problem = str(error)
-            else:
-                self._pages = HostPages(access)
-            self._made_for = fleet
+        """Return what asks other hosts, made anew when its settings or their files may be others.
+
+        One is made at a time, however many want it.
+        """
+        async with self._reading:
+            now = self._lag.clock.monotonic()
+            failed = self._pages is None and now - self._tried_at >= AGAIN_S
+            if self._is_stale or self._made_for != self._fleet or failed:
+                await self._read_access(now)
         return self._pages, self._problem
+
+    async def _read_access(self, now: float) -> None:
+        fleet, self._tried_at, self._is_stale = self._fleet, now, False
+        try:
+            made = HostPages(await PageAccess.of(fleet))
+        except ConfigError as error:
+            self._problem = str(error)
+            if self._made_for == fleet:
+                return  # what was read before may be right still
+            made = None
+        await self.close()
+        self._pages, self._made_for = made, fleet
+
+    def _refused(self) -> None:
+        """Note that a host refuses the password or the certificate: read them again soon."""
+        if self._lag.clock.monotonic() - self._tried_at >= AGAIN_S:
+            self._is_stale = True
 
     async def close(self) -> None:
         """Ask nobody any more."""
         pages, self._pages = self._pages, None
         if pages is not None:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, RuntimeError):
                 await pages.__aexit__(None, None, None)
 
 
 class _Following:
     """Who asks the others of one group, and looks to whom the own run is connected."""
 
-    def __init__(self, part: GroupPart, ask: Callable[[], Any]) -> None:
-        self._part, self._ask = part, ask
+    def __init__(
+        self, part: GroupPart, ask: Callable[[], Any], refused: Callable[[], None]
+    ) -> None:
+        self._part, self._ask, self._refused = part, ask, refused
 
     async def run(self) -> None:
         """Go on until cancelled; each host is asked by itself, so that a slow one delays none."""
@@ -150,6 +170,8 @@ class _Following:
     async def _follow(self, peer: PeerWatch) -> None:
         while True:
             await peer.ask(*await self._ask())
+            if peer.refuses_access:
+                self._refused()
             self._part.decide()
             await self._part.pause()
 

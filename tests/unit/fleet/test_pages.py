@@ -3,6 +3,7 @@ import json
 import ssl
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -151,3 +152,41 @@ async def test_files_of_secrets_are_read_once_and_what_is_wrong_with_them_is_tol
     with pytest.raises(ConfigError, match=r"fleet\.ca_file: .* cannot be used"):
         await PageAccess.of(FleetConfig(ca_file=str(path)))
     assert isinstance((await PageAccess.of(FleetConfig(tls=True))).tls, ssl.SSLContext)
+
+
+async def test_a_client_that_was_closed_meanwhile_is_told() -> None:
+    made = HostPages(PageAccess())
+    async with made:
+        pass
+    with pytest.raises(HostPageError, match="closed"):
+        await made.get(A, "/")
+
+
+def _tls_error() -> ssl.SSLError:
+    error = ssl.SSLError(1, "no")
+    error.reason = "WRONG_VERSION_NUMBER"
+    return error
+
+
+@pytest.mark.parametrize(
+    ("answer", "by_access"),
+    [
+        (httpx.Response(401), True),
+        (httpx.Response(503), False),
+        (httpx.ConnectError("refused"), False),
+        (_tls_error(), True),
+        (UnicodeError("label empty"), False),
+    ],
+)
+async def test_what_another_password_or_certificate_may_help_is_known(
+    answer: Any, by_access: bool
+) -> None:
+    def handle(_: httpx.Request) -> httpx.Response:
+        if isinstance(answer, Exception):
+            raise httpx.ConnectError("no") from answer
+        assert isinstance(answer, httpx.Response)
+        return answer
+
+    with pytest.raises(HostPageError) as caught:
+        await pages(handle).get(A, "/")
+    assert caught.value.by_access is by_access

@@ -1,4 +1,5 @@
 import json
+import math
 from typing import Any
 
 import httpx
@@ -43,6 +44,8 @@ async def test_ask_a_page_ends_the_silence() -> None:
         (httpx.ConnectError("[Errno 111] Connection refused"), False, "refused"),
         (httpx.ConnectTimeout("timed out"), True, "timed out"),
         ({"schema": 1}, False, "makes no sense"),
+        ({"schema": 1, "host": "a", "rank": math.inf}, False, "makes no sense"),
+        ({"schema": 1, "host": "a", "rank": 0, "generation": "g", "since": []}, False, "no sense"),
         (["no page"], False, "no page of vllmd"),
     ],
 )
@@ -79,3 +82,17 @@ def test_look_any_address_of_the_host_counts() -> None:
     assert peer.known().unconnected_s == 0
     peer.look(None)
     assert peer.is_connected
+
+
+async def test_ask_a_name_that_no_resolver_takes_ends_nothing() -> None:
+    peer = PeerWatch(FleetHost("a..b"), "big", 0, FakeClock().monotonic)
+    await peer.ask(HostPages(PageAccess()), "")
+    assert peer.known().problem
+    assert peer.addresses == frozenset()
+
+
+@pytest.mark.parametrize("field", ["state", "problem", "vllm", "generation", "failed_host"])
+async def test_ask_what_ought_to_be_a_text_is_one(field: str) -> None:
+    peer, made = watch(FakeClock()), Grouped()
+    await peer.ask(pages({**made.head.page().to_json(), field: {"a": [1]}}), "")
+    assert getattr(peer.page, field) == "{'a': [1]}"

@@ -1,5 +1,8 @@
+import asyncio
 import socket
+from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.helpers.clock import FakeClock
@@ -10,7 +13,9 @@ from vllmd.config.group import common_hash
 from vllmd.config.model import Config
 from vllmd.engine.causes.base import Diagnosis, Kind
 from vllmd.engine.restart.policy import Hold
-from vllmd.groups.service import NOT_TOLD, GroupsService
+from vllmd.fleet.pages import HostPages, PageAccess
+from vllmd.groups.part import GroupPart
+from vllmd.groups.service import AGAIN_S, NOT_TOLD, GroupsService
 from vllmd.util.loop_lag import LoopLag
 
 OWN = socket.gethostname()
@@ -25,11 +30,13 @@ group = {{ hosts = ["198.51.100.1", "{OWN}"], mode = "data" }}
 """
 
 
-def service(read: Config, own: OwnOfATest | None = None) -> GroupsService:
+def service(
+    read: Config, own: OwnOfATest | None = None, clock: FakeClock | None = None
+) -> GroupsService:
     own = own or OwnOfATest()
     own.looked.set()
     commands = command.build_all(read)
-    return GroupsService(read, commands, lambda _: own, LoopLag(FakeClock()), _masked)
+    return GroupsService(read, commands, lambda _: own, LoopLag(clock or FakeClock()), _masked)
 
 
 def _masked(text: str) -> str:
@@ -97,3 +104,80 @@ def test_common_hash_is_of_all_but_the_place(change: str, same: bool) -> None:
 
     # the head's address is in both commands, at the head's and at the member's place
     assert (hashed(head) == hashed(engine)) is same
+
+
+class Asked:
+    """What is made to ask others with: by which password, and which were closed."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.made: list[str] = []
+        self.closed: list[str] = []
+        self.right = "old"
+        asked = self
+
+        class Pages(HostPages):
+            def __init__(self, access: PageAccess) -> None:
+                super().__init__(access, transport=httpx.MockTransport(self._answer))
+                assert access.login is not None
+                self.password = access.login[1]
+                asked.made.append(self.password)
+
+            def _answer(self, _: httpx.Request) -> httpx.Response:
+                return httpx.Response(200 if self.password == asked.right else 401, json={})
+
+            async def __aexit__(self, *args: object) -> None:
+                asked.closed.append(self.password)
+
+        monkeypatch.setattr("vllmd.groups.service.HostPages", Pages)
+
+
+async def test_a_password_that_was_changed_is_read_after_it_is_refused_and_on_a_reload(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked, clock, file = Asked(monkeypatch), FakeClock(), tmp_path / "password"
+    file.write_text("old")
+    read = config(f'[fleet]\nuser = "u"\npassword_file = "{file}"\n{GROUP}')
+    made = service(read, clock=clock)
+    part = made.of("big")
+    assert isinstance(part, GroupPart)
+    monkeypatch.setattr(part, "decide", lambda: None)
+    (following,) = made.parts()
+    task = asyncio.ensure_future(following.run())
+
+    async def goes_on(seconds: float) -> None:
+        for _ in range(round(seconds)):
+            await clock.advance(1)
+            await asyncio.sleep(0.01)
+
+    try:
+        await goes_on(5)
+        assert asked.made == ["old"]
+        file.write_text("new")
+        asked.right = "new"
+        await goes_on(AGAIN_S + 10)
+        assert asked.made == ["old", "new"]
+        assert asked.closed == ["old"]
+        asked.right = "newer"
+        file.write_text("newer")
+        made.configure(read, command.build_all(read))
+        await goes_on(6)
+        assert asked.made == ["old", "new", "newer"]
+        file.unlink()
+        made.configure(read, command.build_all(read))
+        await goes_on(6)
+        assert asked.closed == ["old", "new"]  # what was read before may be right still
+    finally:
+        task.cancel()
+
+
+async def test_two_that_ask_at_once_share_one_client(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked, file = Asked(monkeypatch), tmp_path / "password"
+    file.write_text("old")
+    made = service(config(f'[fleet]\nuser = "u"\npassword_file = "{file}"\n{GROUP}'))
+    (one, _), (other, _) = await asyncio.gather(made._ask(), made._ask())
+    assert one is other
+    assert asked.made == ["old"]
+    await made.close()
+    assert asked.closed == ["old"]
