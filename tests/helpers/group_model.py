@@ -71,6 +71,8 @@ class Host(NamedTuple):
     seen: frozenset[int] = frozenset()
     lost: bool = False
     wish: tuple[str, int] | None = None
+    refused: bool = False
+    """Of a head: it could not restart, which a member still wants of this generation."""
 
 
 class State(NamedTuple):
@@ -252,6 +254,7 @@ class Model:
             at_gate=waits,
             leaving_s=None if host.wanted else 0.0,
             ended=_end(host.ended),
+            acted=GroupWish(RESTART, str(host.run)) if host.refused else None,
             seen=frozenset(map(str, host.seen)),
         )
         if rank == HEAD:
@@ -292,6 +295,9 @@ class Model:
                 False,
                 self._wished(state, rank, step.act),
             )
+            if step.act.what == RESTART:
+                refused = put(state, rank, host._replace(refused=True))
+                yield f"{rank} refuses a wish: {step.act.what}", False, refused
 
     def _wished(self, state: State, rank: int, wish: GroupWish) -> State:
         host = state.hosts[rank]
@@ -326,7 +332,12 @@ class Model:
         assert host.run is not None
         failed = not host.end_asked or host.lost
         after = host._replace(
-            run=None, served=False, ended=(host.run, not failed), end_asked=False, lost=False
+            run=None,
+            served=False,
+            ended=(host.run, not failed),
+            end_asked=False,
+            lost=False,
+            refused=False,
         )
         if rank == HEAD:
             failures = host.failures + failed
@@ -370,7 +381,13 @@ class Model:
                 yield f"the process of {rank} dies", _died(state._replace(disturbed=True), rank)
             if host.up:
                 down = host._replace(
-                    up=False, views=(), next=None, pause=False, seen=frozenset(), wish=None
+                    up=False,
+                    views=(),
+                    next=None,
+                    pause=False,
+                    seen=frozenset(),
+                    wish=None,
+                    refused=False,
                 )
                 late = tuple(each for each in state.late if each[0] != rank)
                 yield f"daemon {rank} dies", put(state, rank, down)._replace(late=late)

@@ -96,6 +96,8 @@ class Supervisor(WantedEngine):
         if self._client and self._client.run["command_hash"] != self._settings.command.hash:
             self._restart = True
             self._keep_if_driver_changed()
+            if self._restart:
+                self._group.wished("restart")
             self._requests.add()
 
     def _keep_if_driver_changed(self) -> None:

@@ -193,6 +193,7 @@ class GroupPart(EngineGroup):
             release_s=self.release_s,
             ended=self._last_end(own.status),
             hung=self._hung(),
+            acted=self._acted,
             seen=frozenset(self._seen),
         )
         if self.is_member:

@@ -22,6 +22,8 @@ from vllmd.groups.page import RESTART, START, EndOfPart, GroupPage, GroupWish
 
 LOST_S = 30.0
 """A host that is silent, and to which no connection was seen for so long, is lost."""
+GONE_S = 10.0
+"""A head that is silent for so long is not waited for by a member that is to end."""
 
 
 @attrs.frozen
@@ -63,6 +65,8 @@ class Own:
     ended: EndOfPart | None = None
     hung: tuple[str, str] | None = None
     """Of a data parallel head: a host with a rank that answers nothing, and that in words."""
+    acted: GroupWish | None = None
+    """Of a head: the wish that it acted on last. One that it refused stays on the member's page."""
     seen: frozenset[str] = frozenset()
     """Of a head: members that were seen in this generation. A daemon that adopts a run that served
     has seen all: what it reads of them is newer. One that did not start it has not: the page that
@@ -99,11 +103,11 @@ class Decision:
 def head(own: Own, members: Mapping[str, GroupPeer], limits: Limits) -> Decision:
     """Decide for the head, by what it knows of the members, by host."""
     for peer in members.values():
-        if (page := peer.heard) and page.wish and page.wish.generation == own.generation:
-            if page.wish.what == RESTART and own.runs:
-                return Decision(act=page.wish)
-            if page.wish.what == START and not own.runs:
-                return Decision(act=page.wish)
+        wish = page.wish if (page := peer.heard) else None
+        if wish is None or wish.generation != own.generation or wish == own.acted:
+            continue
+        if wish.what == (RESTART if own.runs else START):
+            return Decision(act=wish)
     if own.runs:
         return _head_that_runs(own, members, limits)
     if not own.at_gate:
@@ -157,7 +161,8 @@ def _member_seen(host: str, peer: GroupPeer, own: Own, limits: Limits) -> Decisi
     if in_it:
         return Decision()
     if page.ended is not None and page.ended.generation == own.generation:
-        return Decision(end=f"the part of {host} {page.ended.text}", lost=host)
+        lost = None if page.ended.requested else host
+        return Decision(end=f"the part of {host} {page.ended.text}", lost=lost)
     if host in own.seen or (own.served and peer.unconnected_s >= LOST_S):
         return Decision(end=f"{host} runs nothing of this start any more", lost=host)
     return _member_outside(host, page)
@@ -210,7 +215,8 @@ def _member_that_runs(own: Own, peer: GroupPeer) -> Decision:
     page = peer.heard
     if page is not None and not (page.runs and page.generation == own.generation):
         return Decision(end=f"the head, {page.host}, runs this start no more (it is {page.state})")
-    if own.leaving_s is not None and (page is None or own.leaving_s >= own.release_s):
+    gone = page is None and peer.silent_s >= GONE_S
+    if own.leaving_s is not None and (gone or own.leaving_s >= own.release_s):
         return Decision(end="it was asked to end")
     if page is None and peer.silent_s >= LOST_S and peer.unconnected_s >= LOST_S:
         why = f"the head is lost: its vllmd does not answer ({peer.problem}), and none of its"

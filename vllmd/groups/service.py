@@ -96,9 +96,14 @@ class GroupsService:
         return self._parts.get(name, ALONE)
 
     def page(self, name: str) -> Mapping[str, Any] | None:
-        """Return what others read of an engine's part; None if it has none here."""
+        """Return what others read of an engine's part; None if it has none here.
+
+        It is empty until this daemon has looked whether the engine runs.
+        """
         if (part := self._parts.get(name)) is None:
             return None
+        if not self._own(name).looked.is_set():
+            return {}
         page = part.page()
         if page.problem and self._own(name).status.hold is None:
             page = attrs.evolve(page, problem=NOT_TOLD)  # it may quote a configuration or an error

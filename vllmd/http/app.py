@@ -144,6 +144,9 @@ def _group_route(groups: GroupPages) -> Route:
         if page is None:
             text = f"no engine {name!r} of several hosts is configured\n"
             return PlainTextResponse(text, status_code=404)
+        if not page:
+            text = f"it is not known yet whether {name!r} runs\n"
+            return PlainTextResponse(text, status_code=503, headers={"retry-after": "2"})
         return JSONResponse(page, headers={"cache-control": "no-store"})
 
     return Route("/groups/{engine}", group)

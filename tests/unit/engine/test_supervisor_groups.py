@@ -8,7 +8,9 @@ from typing import Any
 import attrs
 import pytest
 
+from tests.helpers.make import engine
 from tests.helpers.scene import Scene, running
+from vllmd.config import command
 from vllmd.engine.group_interface import ALONE, EngineGroup, GroupEnd
 from vllmd.engine.operator_requests import OperatorRequests
 from vllmd.engine.state_machine import State
@@ -114,3 +116,18 @@ async def test_next_daemon_knows_as_which_part_a_run_was_started(tmp_path: Path)
         run = again.supervisor.run_now
         assert run is not None
         assert run.place == "0 of a,b"
+
+
+async def test_renew_tells_the_head_that_a_restart_is_wanted(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    member = GroupOfATest("1 of a,b", is_member=True)
+    member.opened = True
+    belongs(scene, member)
+    async with running(scene):
+        await scene.until_state(State.READY)
+        scene.supervisor.renew()
+        assert member.wishes == []
+        changed = command.build(engine("port = 1\nmax_model_len = 99"))
+        belongs(scene, member, command=changed)
+        scene.supervisor.renew()
+        assert member.wishes == ["restart"]

@@ -19,6 +19,8 @@ def pages(answer: Any) -> HostPages:
         assert request.url.path == "/groups/big"
         if isinstance(answer, Exception):
             raise answer
+        if isinstance(answer, int):
+            return httpx.Response(answer)
         return httpx.Response(200, content=json.dumps(answer))
 
     return HostPages(PageAccess(), transport=httpx.MockTransport(handle))
@@ -43,6 +45,7 @@ async def test_ask_a_page_ends_the_silence() -> None:
     [
         (httpx.ConnectError("[Errno 111] Connection refused"), False, "refused"),
         (httpx.ConnectTimeout("timed out"), True, "timed out"),
+        (503, False, "503"),
         ({"schema": 1}, False, "makes no sense"),
         ({"schema": 1, "host": "a", "rank": math.inf}, False, "makes no sense"),
         ({"schema": 1, "host": "a", "rank": 0, "generation": "g", "since": []}, False, "no sense"),

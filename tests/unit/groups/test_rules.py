@@ -8,7 +8,8 @@ import pytest
 from tests.helpers.group_model import Model, Rules, ViolationError
 from tests.helpers.group_search import search
 from vllmd.groups import rules
-from vllmd.groups.rules import LOST_S, Decision, GroupPeer, Limits, Own
+from vllmd.groups.page import RESTART, EndOfPart, GroupPage, GroupWish
+from vllmd.groups.rules import GONE_S, LOST_S, Decision, GroupPeer, Limits, Own
 
 
 @pytest.mark.parametrize(
@@ -104,3 +105,40 @@ def generations_are_not_left(own: Own, peer: GroupPeer) -> Decision:
 def test_search_rules_with_a_mistake_are_found_out(mutant: Rules, faults: int) -> None:
     with pytest.raises(ViolationError):
         search(Model(2, faults, mutant))
+
+
+# --- single rules ------------------------------------------------------------------------------
+
+MEMBER = GroupPage("b", 1, "g", runs=True, served=True, state="ready")
+WISH = GroupWish(RESTART, "g")
+
+
+def decided(page: GroupPage, own: Own) -> Decision:
+    return rules.head(own, {"b": GroupPeer(page)}, Limits())
+
+
+def test_head_that_refused_a_restart_still_sees_a_member_end() -> None:
+    own = Own("g", runs=True, served=True, seen=frozenset({"b"}))
+    wishes = attrs.evolve(MEMBER, wish=WISH)
+    assert decided(wishes, own).act == WISH
+    refused = attrs.evolve(own, acted=WISH)
+    assert decided(wishes, refused) == Decision()
+    assert decided(attrs.evolve(wishes, runs=False, waits=True), refused).lost == "b"
+    silent = GroupPeer(wishes, silent_s=100.0, cut_s=100.0)
+    assert rules.head(refused, {"b": silent}, Limits()).red
+
+
+@pytest.mark.parametrize("requested", [True, False])
+def test_head_a_members_end_is_a_failure_unless_somebody_asked_for_it(requested: bool) -> None:
+    own = Own("g", runs=True, served=True, seen=frozenset({"b"}))
+    ended = EndOfPart("g", 1.0, requested, "ended")
+    step = decided(attrs.evolve(MEMBER, runs=False, waits=True, ended=ended), own)
+    assert step.end
+    assert (step.lost is None) is requested
+
+
+def test_member_that_leaves_waits_for_a_head_that_missed_an_answer() -> None:
+    own = Own("g", runs=True, leaving_s=1.0)
+    head = GroupPage("a", 0, "g", runs=True)
+    for silent_s, ends in ((1.0, False), (GONE_S - 1, False), (GONE_S, True)):
+        assert bool(rules.member(own, GroupPeer(head, silent_s)).end) is ends

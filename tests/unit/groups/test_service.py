@@ -33,10 +33,11 @@ group = {{ hosts = ["198.51.100.1", "{OWN}"], mode = "data" }}
 def service(
     read: Config, own: OwnOfATest | None = None, clock: FakeClock | None = None
 ) -> GroupsService:
-    own = own or OwnOfATest()
-    own.looked.set()
-    commands = command.build_all(read)
-    return GroupsService(read, commands, lambda _: own, LoopLag(clock or FakeClock()), _masked)
+    if own is None:
+        own = OwnOfATest()
+        own.looked.set()
+    found, commands, lag = own, command.build_all(read), LoopLag(clock or FakeClock())
+    return GroupsService(read, commands, lambda _: found, lag, _masked)
 
 
 def _masked(text: str) -> str:
@@ -56,6 +57,7 @@ async def test_page_is_of_engines_of_several_hosts_only() -> None:
 
 async def test_page_tells_no_output_no_secret_and_no_problem_that_quotes_something() -> None:
     own = OwnOfATest(run="g-1", problem="/etc/vllmd.toml of hf_S3CRET")
+    own.looked.set()
     why = Diagnosis("port_taken", Kind.UNKNOWN, "hf_S3CRET was seen.", "", ("a prompt",))
     own.end("1", 0.0, diagnosis=why)
     page = service(config(GROUP), own).page("big")
@@ -68,6 +70,16 @@ async def test_page_tells_no_output_no_secret_and_no_problem_that_quotes_somethi
     page = service(config(GROUP), own).page("big")
     assert page is not None
     assert page["problem"] == "The port of *** is taken."
+
+
+async def test_page_is_empty_until_the_engine_was_looked_for() -> None:
+    own = OwnOfATest(is_wanted=False)
+    made = service(config(GROUP), own)
+    assert made.page("big") == {}
+    own.looked.set()
+    page = made.page("big")
+    assert page
+    assert page["wanted"] is False
 
 
 async def test_configure_what_is_known_of_a_group_stays_if_it_is_the_same() -> None:
