@@ -31,6 +31,7 @@ class OwnOfATest:
     state: State = State.WAITING
     is_wanted: bool = True
     has_served: bool = False
+    gpus_busy: bool | None = None
     place: str | None = None
     last_exit: Exit | None = None
     problem: str | None = None

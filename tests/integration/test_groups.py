@@ -28,7 +28,7 @@ def test_group_data_parallel_a_rank_that_hangs_is_found_behind_a_green_head(
     tmp_path: Path,
 ) -> None:
     """Its host answers, its processes live, the head's page and /health are green."""
-    with hosts(tmp_path, 2, "data", more="liveness = { gpu_stall_s = 4 }") as made:
+    with hosts(tmp_path, 2, "data", more="liveness = { hang_s = 4 }") as made:
         made.serve()
         first, member = made.generation, made.members[0]
         assert [made.head.ask(x_data_parallel_rank=str(rank)) for rank in (0, 1)] == [200, 200]

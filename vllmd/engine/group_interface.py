@@ -68,12 +68,15 @@ class EngineGroup:
         requests: OperatorRequests,
         wanted: Callable[[], bool],
         waits: Callable[[str], None],
+        free: Callable[[], bool] = lambda: True,
     ) -> str | None:
         """Wait until the group lets a run begin; `waits` is told for what.
 
-        Returns: the id of that run; None if no start is wanted any more.
+        `free` tells whether only the group is in the way: that may change in a wait of hours.
+
+        Returns: the id of that run; None if no start is wanted any more, or more is in the way.
         """
-        del requests, waits
+        del requests, waits, free
         return uuid.uuid4().hex if wanted() else None
 
     async def until_end(self, run_id: str) -> GroupEnd:

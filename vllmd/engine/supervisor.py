@@ -192,7 +192,10 @@ class Supervisor(WantedEngine):
             return
         part = self._group
         run_id = await part.next_run(
-            self._requests, lambda: may_wait() and self._group is part, self._waits_for_group
+            self._requests,
+            lambda: may_wait() and self._group is part,
+            self._waits_for_group,
+            lambda: not (self._load_slot.is_overtaken() or room.is_lost()),
         )
         if run_id is None:
             return

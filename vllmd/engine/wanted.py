@@ -42,6 +42,11 @@ class WantedEngine:
         """Whether its run was ready."""
         return self._state.has_served
 
+    @property
+    def gpus_busy(self) -> bool | None:
+        """Whether its GPUs compute for it; None if that is not known."""
+        return self._settings.context.gpu.busy()
+
     def start(self) -> None:
         """Want the engine to run, at once; a hold and all failures are forgotten."""
         self._wanted = True

@@ -37,6 +37,11 @@ class OwnEngine(Protocol):
         """Whether its run was ready."""
         ...
 
+    @property
+    def gpus_busy(self) -> bool | None:
+        """Whether its GPUs compute for it; None if that is not known."""
+        ...
+
     def start(self) -> None:
         """Want it to run."""
         ...

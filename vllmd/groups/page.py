@@ -61,6 +61,8 @@ class GroupPage:
     """Whether what runs was not started as this part of this group: nobody joins it."""
     state: str = ""
     since: float = 0.0
+    gpus_busy: bool | None = None
+    """Whether its GPUs compute for the engine; None if that is not known."""
     problem: str | None = None
     """Why it is as it is, in words."""
     wish: GroupWish | None = None

@@ -71,6 +71,7 @@ class GroupPart(EngineGroup):
         self._acted: GroupWish | None = None
         self._wish: GroupWish | None = None
         ranks = len(group.hosts) * group.ranks_per_host
+        self.ends_hung = True
         self.probes = RankProbes(ranks, lag) if group.mode == DATA and rank == 0 else None
         self.ask_rank: AskRank | None = None
         self._failures = GroupFailures(group.hosts[rank].name, self.peers, lag, self._log)
@@ -125,6 +126,7 @@ class GroupPart(EngineGroup):
             older=self._is_older,
             state=str(status.state),
             since=status.since,
+            gpus_busy=own.gpus_busy,
             problem=status.hold.reason if status.hold else status.problem,
             wish=self._wish,
             ended=self._last_end(status),
@@ -192,6 +194,7 @@ class GroupPart(EngineGroup):
             leaving_s=None if leaving is None else now - leaving,
             release_s=self.release_s,
             ended=self._last_end(own.status),
+            ends_hung=self.ends_hung,
             hung=self._hung(),
             acted=self._acted,
             seen=frozenset(self._seen),
@@ -225,7 +228,15 @@ class GroupPart(EngineGroup):
     def saw(self, reading: Reading) -> None:
         """Note what the head's page shows of its ranks."""
         if self.probes is not None and reading.answer is PageAnswer.PAGE:
-            self.probes.saw(reading.ranks, reading.at)
+            self.probes.saw(reading.ranks, reading.at, self._is_idle)
+
+    def _is_idle(self, rank: int) -> bool:
+        """Tell whether the GPUs of a rank's host are known to be idle."""
+        place = rank // self.group.ranks_per_host
+        if place == self.rank:
+            return self._own().gpus_busy is False
+        page = self.peers[place].known().heard
+        return page is not None and page.gpus_busy is False
 
     def _act(self, own: OwnEngine, wish: GroupWish) -> None:
         emit(self._log, GroupWishHeard(wish=wish.what))
@@ -246,8 +257,9 @@ class GroupPart(EngineGroup):
         requests: OperatorRequests,
         wanted: Callable[[], bool],
         waits: Callable[[str], None],
+        free: Callable[[], bool] = lambda: True,
     ) -> str | None:
-        """Wait until the group lets a run begin."""
+        """Wait until the group lets a run begin; a member follows a head that has begun."""
         self._going, self._leaving_since = None, None
         self._at_gate, said = True, None
         self._kick.set()
@@ -255,9 +267,12 @@ class GroupPart(EngineGroup):
             while wanted():
                 known = requests.count
                 self.decide()
-                if self._step.start:
+                is_free = free()
+                if self._step.start and (is_free or self.is_member):
                     self._going = self._new_run()
                     return self._going
+                if not is_free:
+                    return None
                 if (why := self._step.waits_for or "waits for its group") != said:
                     waits(why)
                     said = why

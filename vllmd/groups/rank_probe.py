@@ -3,7 +3,8 @@
 A head shares requests out, and those that it gives to a rank that does nothing any more are never
 answered, while its `/health` and its page say that all is well: the counts come from the ranks
 themselves (seen, vLLM 0.32). So each rank is asked for one token now and then, by the header
-`X-data-parallel-rank`. One that does not answer and makes no step either is gone.
+`X-data-parallel-rank`. One that does not answer and makes no step either is gone:
+after `gpu_stall_s` if the GPUs of its host are idle, else after `hang_s`, as it may be overloaded.
 Source of the header: vllm/entrypoints/generate/base/serving.py of 0.32.
 """
 
@@ -18,25 +19,41 @@ from vllmd.util.loop_lag import LoopLag
 EVERY_S = 15.0
 """How long after an answer a rank is asked again: a dead one is to be seen within a minute."""
 LOOK_S = 1.0
+GAP_S = 15.0
+"""Between two pages no more than this counts: what nobody saw may have been work."""
 AskRank = Callable[[int], Awaitable[str | None]]
 """Sends a request for one token to a rank. Returns None if it was answered, else what came."""
 
 
 @attrs.define
 class _Probe:
-    """A request to one rank. `at` is in watched seconds."""
+    """A request to one rank. `at` is of the newest page since, in watched seconds."""
 
     at: float
     task: "asyncio.Task[str | None]"
     progress: tuple[float, float] | None = None
-    """Steps and tokens of the rank, as the first page after that showed them."""
+    """Steps and tokens of the rank, as that page showed them."""
+    still_s: float = 0.0
+    """For how long pages have shown no step."""
+    idle_s: float = 0.0
+    """For how long the GPUs of its host were idle besides."""
+
+    def saw(self, progress: tuple[float, float], at: float, *, idle: bool) -> None:
+        seen_s, before = min(at - self.at, GAP_S), self.progress
+        self.at, self.progress = at, progress
+        if before is None:
+            return
+        stands = progress == before  # else it is busy, and our request waits its turn
+        self.still_s = self.still_s + seen_s if stands else 0.0
+        self.idle_s = self.idle_s + seen_s if stands and idle else 0.0
 
 
 class RankProbes:
-    """Of one head; `limit_s` is how long a rank may do nothing with a request of ours."""
+    """Of one head; `hang_s` is how long a rank may do nothing with a request of ours, `idle_s` the
+    same with idle GPUs, which are not considered if that is 0."""
 
     def __init__(self, ranks: int, lag: LoopLag) -> None:
-        self.limit_s = 40.0
+        self.hang_s, self.idle_s = 600.0, 40.0
         self._ranks, self._lag = ranks, lag
         self._pending: dict[int, _Probe] = {}
         self._due: dict[int, float] = {}
@@ -64,27 +81,27 @@ class RankProbes:
             elif probe is None and now >= self._due.get(rank, now):
                 self._pending[rank] = _Probe(now, asyncio.ensure_future(ask(rank)))
 
-    def saw(self, ranks: Mapping[str, RankProgress], at: float) -> None:
-        """Note what a page that was asked for at `at` showed of each rank."""
+    def saw(
+        self, ranks: Mapping[str, RankProgress], at: float, idle: Callable[[int], bool]
+    ) -> None:
+        """Note what a page that was asked for at `at` showed of each rank.
+
+        `idle` tells of a rank whether the GPUs of its host are known to be idle.
+        """
         for rank, probe in self._pending.items():
             shown = ranks.get(str(rank))
-            if shown is None or at <= probe.at:
-                continue
-            progress = shown.steps, shown.tokens
-            if probe.progress is not None and progress != probe.progress:
-                probe.at = at  # it makes steps: it is busy, and our request waits its turn
-            probe.progress = progress
+            if shown is not None and at > probe.at:
+                probe.saw((shown.steps, shown.tokens), at, idle=idle(rank))
 
     def hung(self) -> tuple[int, float] | None:
         """Return a rank that does nothing with a request of ours, and for how long; None if none.
 
-        Without a page that shows its steps nothing is said of a rank: it may be busy.
+        Time of which no page shows its steps does not count: it may be busy.
         """
-        now = self._lag.watched()
         for rank, probe in self._pending.items():
-            waited_s = now - probe.at
-            if waited_s >= self.limit_s and probe.progress is not None and not probe.task.done():
-                return rank, waited_s
+            idle = 0 < self.idle_s <= probe.idle_s
+            if (idle or probe.still_s >= self.hang_s) and not probe.task.done():
+                return rank, probe.still_s
         return None
 
     def forget(self) -> None:

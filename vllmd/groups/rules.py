@@ -63,6 +63,8 @@ class Own:
     release_s: float = 60.0
     """How long such an end waits for the head: it turns red and drains first."""
     ended: EndOfPart | None = None
+    ends_hung: bool = True
+    """Whether such a rank ends the generation; else it only turns red."""
     hung: tuple[str, str] | None = None
     """Of a data parallel head: a host with a rank that answers nothing, and that in words."""
     acted: GroupWish | None = None
@@ -146,7 +148,7 @@ def _head_that_runs(own: Own, members: Mapping[str, GroupPeer], limits: Limits) 
         host, why = own.hung
         cut_off = host in members and members[host].heard is None
         if not cut_off:  # one that is is waited for
-            return Decision(end=why, lost=host)
+            return Decision(end=why, lost=host) if own.ends_hung else Decision(red=red or why)
     return Decision(red=red)
 
 

@@ -25,8 +25,6 @@ from vllmd.util.loop_lag import LoopLag
 from vllmd.util.parts import Part
 from vllmd.util.within import run_within
 
-RANK_LIMIT_S = 40.0
-"""How long a rank may do nothing with a request, where `gpu_stall_s` does not say."""
 AGAIN_S = 30.0
 """How often what says as whom others are asked is read again, after it could not be used."""
 RELEASE_MARGIN_S = 30.0
@@ -88,7 +86,9 @@ class GroupsService:
         part.release_s = needed_s + RELEASE_MARGIN_S
         part.program = command.argv[0]
         if part.probes is not None:
-            part.probes.limit_s = engine.liveness.gpu_stall_s or RANK_LIMIT_S
+            limits = engine.liveness
+            part.probes.hang_s, part.probes.idle_s = limits.hang_s, limits.gpu_stall_s
+            part.ends_hung = limits.restart_stalled
         part.told = Identity(common_hash(engine, command.argv, command.own_env), part.told.vllm)
 
     def of(self, name: str) -> EngineGroup:

@@ -11,8 +11,10 @@ import pytest
 from tests.helpers.make import engine
 from tests.helpers.scene import Scene, running
 from vllmd.config import command
+from vllmd.engine.gpu_interface import Shortage
 from vllmd.engine.group_interface import ALONE, EngineGroup, GroupEnd
 from vllmd.engine.operator_requests import OperatorRequests
+from vllmd.engine.restart.load_slots import LoadingEngine
 from vllmd.engine.state_machine import State
 
 
@@ -31,12 +33,14 @@ class GroupOfATest(EngineGroup):
         requests: OperatorRequests,
         wanted: Callable[[], bool],
         waits: Callable[[str], None],
-        **more: Any,
+        free: Callable[[], bool] = lambda: True,
     ) -> str | None:
         waits(f"waits as {self.place}")
-        while wanted() and not self.opened:
+        while wanted() and free():
+            if self.opened:
+                return f"run of {self.place}"
             await requests.beyond(requests.count)
-        return f"run of {self.place}" if wanted() else None
+        return None
 
     async def until_end(self, run_id: str) -> GroupEnd:
         return await asyncio.shield(self.end)
@@ -131,3 +135,48 @@ async def test_renew_tells_the_head_that_a_restart_is_wanted(tmp_path: Path) -> 
         belongs(scene, member, command=changed)
         scene.supervisor.renew()
         assert member.wishes == ["restart"]
+
+
+async def test_start_waits_again_for_what_came_in_its_way_at_the_gate(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    group = GroupOfATest()
+    belongs(scene, group)
+    async with running(scene):
+        await scene.until(lambda: scene.supervisor.status.problem == "waits as 0 of a,b")
+        scene.load_slots.take("other", LoadingEngine())
+        group.opened = True
+        belongs(scene, group, command=command.build(engine("port = 1\nmax_model_len = 99")))
+        await scene.until(lambda: scene.supervisor.status.awaited_load == "other")
+        assert scene.spawner.shims == []
+        scene.load_slots.give_back("other")
+        await scene.until_state(State.READY)
+
+
+async def test_start_waits_for_room_that_went_while_it_waited_at_the_gate(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    group = GroupOfATest()
+    belongs(scene, group)
+    async with running(scene):
+        await scene.until(lambda: scene.supervisor.status.problem == "waits as 0 of a,b")
+        scene.shortage = Shortage("0", 1, (), sure=True)
+        group.opened = True
+        belongs(scene, group, command=command.build(engine("port = 1\nmax_model_len = 99")))
+        await scene.clock.advance(5)
+        assert scene.spawner.shims == []
+        scene.shortage = None
+        await scene.clock.advance(5)
+        await scene.until_state(State.READY)
+
+
+async def test_start_a_load_that_was_waited_for_long_enough_is_not_in_the_way(
+    tmp_path: Path,
+) -> None:
+    scene = Scene(tmp_path)
+    scene.load_slots.take("other", LoadingEngine())
+    group = GroupOfATest()
+    group.opened = True
+    belongs(scene, group)
+    async with running(scene):
+        await scene.until(lambda: scene.supervisor.status.awaited_load == "other")
+        await scene.passes(1000)
+        await scene.until_state(State.READY)

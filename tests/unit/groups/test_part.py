@@ -4,6 +4,7 @@ import pytest
 
 from tests.helpers.clock import settle
 from tests.helpers.grouped import HOSTS, Grouped
+from vllmd.engine.liveness.reading import PageAnswer, RankProgress, Reading
 from vllmd.engine.state_machine import State
 from vllmd.groups.rules import LOST_S
 
@@ -31,6 +32,63 @@ async def test_next_run_the_head_starts_when_all_wait_and_members_follow() -> No
     made.hear(1, 0)
     made.hear(2, 0)
     assert (await one, await two) == (f"{generation}-1", f"{generation}-2")
+
+
+async def test_next_run_what_else_is_in_the_way_ends_the_wait_unless_the_head_has_begun() -> None:
+    made = Grouped()
+    free = True
+
+    def waiting(rank: int) -> "asyncio.Task[str | None]":
+        return asyncio.ensure_future(
+            made.parts[rank].next_run(made.requests, lambda: True, made.said.append, lambda: free)
+        )
+
+    head, member = waiting(0), waiting(1)
+    await settle()
+    free = False
+    made.hear_all()
+    await settle()
+    assert await head is None
+    assert await member is None
+    assert not made.member.page().waits
+    free = True
+    head, member = waiting(0), waiting(1)
+    await settle()
+    made.hear_all()
+    generation = await head
+    assert generation
+    free = False
+    made.own[0].run = generation
+    made.hear(1, 0)
+    assert await member == f"{generation}-1"
+
+
+@pytest.mark.parametrize(("busy", "idle"), [(False, True), (True, False), (None, False)])
+async def test_saw_ranks_are_idle_where_their_own_host_says_so(
+    busy: bool | None, idle: bool
+) -> None:
+    made = Grouped(mode="data")
+    await made.serving()
+    made.own[1].gpus_busy = busy
+    made.own[0].gpus_busy = True
+    made.hear(0, 1)
+    probes = made.head.probes
+    assert probes is not None
+    never = asyncio.Event()
+
+    async def ask(rank: int) -> str | None:
+        await never.wait()
+        return None
+
+    asking = asyncio.ensure_future(probes.run(ask, lambda: True))
+    await settle()
+    for _ in range(20):
+        await made.clock.advance(5)
+        shown = {str(rank): RankProgress(1, 0, 0) for rank in range(2)}
+        made.head.saw(Reading(made.clock.monotonic(), PageAnswer.PAGE, shown))
+    hung = probes.hung()
+    assert (hung is not None and hung[0] == 1) is idle
+    asking.cancel()
 
 
 async def test_next_run_is_given_up_with_the_wish() -> None:

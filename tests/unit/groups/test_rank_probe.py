@@ -18,6 +18,7 @@ class Ranks:
         self.dead: set[int] = set()
         self.steps = {0: 1.0, 1: 1.0}
         self.serves = True
+        self.idle = True
         self._task = asyncio.ensure_future(self.probes.run(self.ask, lambda: self.serves))
 
     async def ask(self, rank: int) -> str | None:
@@ -32,7 +33,7 @@ class Ranks:
         for _ in range(int(seconds // 5)):
             await self.clock.advance(5)
             shown = {str(r): RankProgress(n, 0, 0) for r, n in self.steps.items()}
-            self.probes.saw(shown, self.clock.monotonic())
+            self.probes.saw(shown, self.clock.monotonic(), lambda _: self.idle)
 
     def close(self) -> None:
         self._task.cancel()
@@ -85,5 +86,36 @@ async def test_nothing_is_asked_while_it_does_not_serve(ranks: Ranks) -> None:
     before = len(ranks.asked)
     await ranks.live(100)
     assert len(ranks.asked) == before
+    assert ranks.probes.hung() is None
+    ranks.close()
+
+
+async def test_rank_of_busy_gpus_has_as_long_as_a_prefill(ranks: Ranks) -> None:
+    """One that is only overloaded may make no step for a while, and answers late."""
+    ranks.dead.add(1)
+    ranks.idle = False
+    await ranks.live(ranks.probes.hang_s - 10)
+    assert ranks.probes.hung() is None
+    await ranks.live(60)
+    hung = ranks.probes.hung()
+    assert hung is not None
+    assert hung[0] == 1
+    ranks.close()
+
+
+async def test_rank_is_not_judged_by_idle_gpus_that_are_not_to_be_considered(ranks: Ranks) -> None:
+    ranks.dead.add(1)
+    ranks.probes.idle_s = 0
+    await ranks.live(300)
+    assert ranks.probes.hung() is None
+    ranks.close()
+
+
+async def test_time_of_which_there_is_no_page_does_not_count(ranks: Ranks) -> None:
+    ranks.dead.add(1)
+    await ranks.live(10)
+    await ranks.clock.advance(600)
+    assert ranks.probes.hung() is None
+    await ranks.live(5)
     assert ranks.probes.hung() is None
     ranks.close()

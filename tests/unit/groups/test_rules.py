@@ -137,6 +137,13 @@ def test_head_a_members_end_is_a_failure_unless_somebody_asked_for_it(requested:
     assert (step.lost is None) is requested
 
 
+def test_head_with_a_rank_that_hangs_is_only_red_if_stalled_ones_are_not_restarted() -> None:
+    own = Own("g", runs=True, served=True, hung=("b", "rank 1 does nothing"))
+    assert decided(MEMBER, own).lost == "b"
+    told = decided(MEMBER, attrs.evolve(own, ends_hung=False))
+    assert told == Decision(red="rank 1 does nothing")
+
+
 def test_member_that_leaves_waits_for_a_head_that_missed_an_answer() -> None:
     own = Own("g", runs=True, leaving_s=1.0)
     head = GroupPage("a", 0, "g", runs=True)

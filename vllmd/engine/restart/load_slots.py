@@ -126,6 +126,7 @@ class LoadSlot:
         self._phase = phase
         self.behind: str | None = None
         """The engine whose load is waited for; None if none is."""
+        self._passed: frozenset[LoadingEngine] = frozenset()
         self.use(gpus, has_room)
 
     def use(self, gpus: Collection[str] | None, has_room: Callable[[], bool | None]) -> None:
@@ -149,6 +150,15 @@ class LoadSlot:
             await self._wait(requests, wanted, say, room)
         finally:
             self.behind = None
+            self._passed = frozenset(self._ahead())
+
+    def _ahead(self) -> Iterator[LoadingEngine]:
+        for _, load in self._load_slots.ahead_of(self._name, self._gpus):
+            yield load
+
+    def is_overtaken(self) -> bool:
+        """Tell whether a load has begun, since the last wait was over, that is to be waited for."""
+        return any(load not in self._passed for load in self._ahead())
 
     async def _wait(
         self,

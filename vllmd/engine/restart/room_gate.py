@@ -82,6 +82,12 @@ class RoomGate:
         wait.shortage = shortage
         return wait.words
 
+    def is_lost(self) -> bool:
+        """Tell whether there is too little room now, where there was enough at the last look."""
+        if self._state.starts_short or not self._engine.restart.room_wait_s:
+            return False
+        return self._gpu.shortage() is not None
+
     def open(self) -> None:
         """Let an engine that waits start now: somebody asked for it."""
         if self._state.room_wait is not None:
