@@ -33,7 +33,7 @@ def command(engine: str | None, record: bool, as_json: bool, client: ControlClie
 
     It is asked a few fixed prompts, and what comes is compared with the answers that were recorded,
     by the probabilities of their tokens. It needs the table [engines.NAME.probe]. Fails with exit
-    code 1 if the answers are wrong.
+    code 1 if the answers are wrong, or were to be recorded and are not.
     """
     found = client.probe(chosen_engine(client, engine), record=record)
     if as_json:
@@ -41,7 +41,7 @@ def command(engine: str | None, record: bool, as_json: bool, client: ControlClie
     else:
         for line in lines(found, time.time()):
             terminal.echo(line)
-    if found["verdict"] == "wrong":
+    if found["verdict"] == "wrong" or (record and not found.get("recorded", True)):
         sys.exit(VllmdError.exit_code)
 
 

@@ -44,7 +44,8 @@ def _sight(gpus: GpuService, engine: EngineConfig) -> GpuSight:
     devices = gpus.gpus_of(engine)
     xids = sum(seen.count for device in devices for seen in gpus.xids.of(device.uuid))
     errors = sum(gpus.values(device).get(ECC, 0.0) for device in devices)
-    return GpuSight(tuple(device.name for device in devices), xids + errors)
+    names, uuids = tuple(each.name for each in devices), tuple(each.uuid for each in devices)
+    return GpuSight(names, xids + errors if devices else None, uuids)
 
 
 def _corrupted(engines: Engines, name: str) -> float | None:

@@ -58,7 +58,7 @@ class Exit:
         if self.label == GROUP_LOST:
             return f"was ended with its group: {self.error}"
         if self.label == WRONG_ANSWERS:
-            return f"gave wrong answers and was killed: {self.error}"
+            return f"gave wrong answers and was ended: {self.error}"
         if self.label in (SLEEP_FAILED, WAKE_FAILED):
             failed = "fell asleep" if self.label == SLEEP_FAILED else "was woken"
             return f"failed when it {failed}, and was killed: {self.error}"
@@ -135,7 +135,7 @@ def witnessed(end: Exit, marks: Mapping[str, str]) -> Exit:
 
 
 def stalled(end: Exit, label: str, reason: str) -> Exit:
-    """Return the end of an engine that was killed because it hung, or answers wrong: a failure."""
+    """Return the end of an engine that was ended as it hung, or answers wrong: a failure."""
     marks = {**end.marks, label: reason}
     return attrs.evolve(end, label=label, requested=False, error=reason, marks=marks)
 

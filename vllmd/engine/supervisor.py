@@ -342,7 +342,8 @@ class Supervisor(WantedEngine):
     async def _end(self, client: ShimClient, stall: Stall | None) -> None:
         """Stop the engine through its shim; a shim that cannot do it is killed, then its tree."""
         self._restart, drain = False, self._parts.drain
-        if not await (drain.kill(client) if stall is not None else drain.end(client)):
+        gets_on = stall is None or stall.label == exits.WRONG_ANSWERS
+        if not await (drain.end(client) if gets_on else drain.kill(client)):
             orphans.kill_shim(client.run)
 
     async def _account(self, ended: Exit) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import attrs
 import httpx
@@ -56,15 +56,24 @@ class Asker:
             return None
 
     async def ask(
-        self, prompts: Sequence[str] = PROMPTS, *, together: bool = False
+        self,
+        prompts: Sequence[str] = PROMPTS,
+        *,
+        together: bool = False,
+        check: Callable[[], None] = lambda: None,
     ) -> list[PromptAnswer]:
-        """Ask all prompts, one after another or `together`.
+        """Ask all prompts, one after another or `together`; `check` is called before each.
 
         Raises: BrokenAnswerError: an answer that no sound engine gives; NotAskedError,
-            NotApplicableError.
+            NotApplicableError; what `check` raises.
         """
         if not together:
-            return [await self._one(prompt) for prompt in prompts]
+            answers = []
+            for prompt in prompts:
+                check()
+                answers.append(await self._one(prompt))
+            return answers
+        check()
         found = await asyncio.gather(*map(self._one, prompts), return_exceptions=True)
         if failed := [each for each in found if isinstance(each, BaseException)]:
             raise failed[0]

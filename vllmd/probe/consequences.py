@@ -8,14 +8,12 @@ import attrs
 from vllmd.config.model import EngineConfig
 from vllmd.config.probe import ALERT, DRAIN, RESTART
 from vllmd.engine.answers import Answers
-from vllmd.engine.state_machine import State
 from vllmd.engine.status import EngineStatus
 from vllmd.events.base import emit
 from vllmd.events.probe import ProbeRight, ProbeWrong
 from vllmd.probe.reference import KeptProbe, Reference
 from vllmd.util.clock import Clock
 
-LOOK_S = 1.0
 CAUSE = "wrong_answers"
 FILES = "files"
 _SAID = {
@@ -33,8 +31,8 @@ class Consequences:
     clock: Clock
     status: Callable[[], EngineStatus | None]
     answers: Callable[[], Answers | None]
-    _ending: str | None = attrs.field(default=None, init=False)
-    """The run that is to end."""
+    _red_at: float | None = attrs.field(default=None, init=False)
+    """Since when the run that is to end is kept red for that, monotonic."""
 
     def right(
         self, kept: KeptProbe, reference: Reference, run_id: str, distance: float
@@ -42,7 +40,6 @@ class Consequences:
         """Note that the answers are right; requests may come again."""
         if kept.wrong is not None:
             emit(self.log, ProbeRight(distance=round(distance, 4)))
-        self._ending = None
         self.let_come()
         return KeptProbe(reference, self.clock.time(), run_id)
 
@@ -54,13 +51,17 @@ class Consequences:
         found: str,
         why: str,
         changed: Sequence[str],
+        computed_by: str,
     ) -> KeptProbe:
         """Note that the answers are wrong, and keep requests away if that is wanted.
 
-        `why` is what they were asked for, `changed` what is another since the reference.
+        `why` is what they were asked for, `changed` what is another since the reference,
+        `computed_by` the command and the GPUs.
         """
         assert engine.probe is not None
-        acts, restarts = engine.probe.on_mismatch, kept.restarts
+        acts, ending = engine.probe.on_mismatch, kept.ending
+        restarts = kept.restarts + (ending is not None and ending != run_id)
+        ending = None
         if changed:
             found += f"; another {', '.join(changed)} than when the reference was recorded"
         consequence = _SAID[acts]
@@ -69,7 +70,7 @@ class Consequences:
         elif acts == RESTART and restarts:
             consequence = f"{_SAID[DRAIN]}: a start has not helped"
         elif acts == RESTART:
-            self._ending, restarts = run_id, 1
+            ending = run_id
         if acts == ALERT:
             self.let_come()
         elif (answers := self.answers()) is not None:
@@ -84,26 +85,49 @@ class Consequences:
                 cause=CAUSE, found=found, asked_for=why, consequence=consequence, advice=advice
             )
             emit(self.log, event)
-        now = self.clock.time()
-        return attrs.evolve(kept, asked_at=now, run_id=run_id, wrong=found, restarts=restarts)
+        return attrs.evolve(
+            kept,
+            asked_at=self.clock.time(),
+            run_id=run_id,
+            wrong=found,
+            restarts=restarts,
+            ending=ending,
+            withheld=None if acts == ALERT else computed_by,
+        )
+
+    def alert_alone(self, kept: KeptProbe) -> KeptProbe:
+        """Let requests come, and have no run ended any more."""
+        self.let_come()
+        return attrs.evolve(kept, ending=None, withheld=None)
+
+    def carry(self, kept: KeptProbe, run_id: str | None, computed_by: str) -> None:
+        """Keep requests from a later run of the same, until it was asked itself."""
+        answers = self.answers()
+        if answers is None or kept.wrong is None or run_id in (None, kept.run_id):
+            return
+        answers.withhold(kept.wrong if _is_same(kept.withheld, computed_by) else None)
 
     def let_come(self) -> None:
         """Keep no requests away any more."""
         if (answers := self.answers()) is not None:
             answers.withhold(None)
 
-    async def restart_if_due(self, kept: KeptProbe, engine: EngineConfig) -> None:
-        """End a run for its answers, once load balancers have seen it red and it is idle."""
-        run_id, self._ending = self._ending, None
-        answers = self.answers()
-        if run_id is None or kept.wrong is None or answers is None:
+    def restart_if_due(self, kept: KeptProbe, engine: EngineConfig) -> None:
+        """Have a run ended for its answers, once load balancers have seen it red.
+
+        It is drained as it is ended, so requests in flight are not waited for here.
+        """
+        status, answers, now = self.status(), self.answers(), self.clock.monotonic()
+        is_it = status is not None and status.run_id == kept.ending and status.up
+        if answers is None or kept.ending is None or kept.wrong is None or not is_it:
+            self._red_at = None
             return
-        red = self.clock.monotonic() + engine.unready_s
-        latest = red + engine.drain_s
-        while True:
-            status, now = self.status(), self.clock.monotonic()
-            if status is None or status.run_id != run_id or status.state is not State.READY:
-                return
-            if now >= latest or (now >= red and not status.busy):
-                return answers.end(run_id, kept.wrong)
-            await self.clock.sleep(LOOK_S)
+        self._red_at = now if self._red_at is None else self._red_at
+        if now >= self._red_at + engine.unready_s:
+            answers.end(kept.ending, kept.wrong)
+
+
+def _is_same(before: str | None, now: str) -> bool:
+    """Tell whether the same computes: a command, and GPUs where both times they were read."""
+    (own, *gpus), (own_before, *gpus_before) = now.split(), (before or "nothing").split()
+    return own == own_before and (gpus == gpus_before or not gpus or not gpus_before)

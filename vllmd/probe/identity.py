@@ -28,7 +28,13 @@ _OF_MODEL = frozenset(
     }
 )
 """Flags by which another model answers."""
-_NEITHER = frozenset({"gpu-memory-utilization", "max-num-batched-tokens", "port", "host", "seed"})
+_NEITHER = frozenset(
+    {
+        *("gpu-memory-utilization", "max-num-batched-tokens", "port", "host", "seed"),
+        *("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "NVIDIA_VISIBLE_DEVICES"),
+    }
+)
+"""Flags and variables without an effect: which GPU of a kind it is must make no difference."""
 
 _TOLD = ("vllm", "gpus")
 """Of numerics, what others have to tell: it may not be known yet."""
@@ -62,7 +68,11 @@ def from_json(record: Mapping[str, Any]) -> AnswersIdentity:
     """Read what `to_json` wrote. Raises: KeyError, AttributeError: it is something else."""
     return AnswersIdentity(
         {str(name): str(value) for name, value in record["model"].items()},
-        {str(name): str(value) for name, value in record["numerics"].items()},
+        {
+            str(name): str(value)
+            for name, value in record["numerics"].items()
+            if name not in _NEITHER
+        },
         None if (files := record["files"]) is None else str(files),
     )
 
@@ -91,8 +101,8 @@ def identity_of(
     if engine.preload:
         numerics["preload"] = "true"
     for name, value in own_environment(engine.env).items():
-        # a value may be a secret
-        numerics[name] = hashlib.sha256(value.encode()).hexdigest()[:12]
+        if name not in _NEITHER:  # a value may be a secret
+            numerics[name] = hashlib.sha256(value.encode()).hexdigest()[:12]
     return AnswersIdentity(model, numerics, files)
 
 

@@ -59,6 +59,12 @@ class Recording:
     problem: str | None = None
     """Why they are not to be."""
     warning: str | None = None
+    broken: str | None = None
+    """What no sound engine gives, if most of what was asked again was such."""
+    differed: str | None = None
+    """What no sound engine gives, and was not given again."""
+    asked: int = 1
+    mismatches: int = 0
 
 
 @attrs.frozen
@@ -68,10 +74,13 @@ class Looking:
     asker: Asker
     answers: Answers
     spent: Spent
+    check: Callable[[], None] = lambda: None
+    """Raises NotAskedError if it is not to be asked any more: it falls asleep, or drains."""
 
     async def _ask(self, *, together: bool = False) -> list[PromptAnswer]:
+        self.check()
         with self.answers.probing(len(PROMPTS) if together else 1):
-            found = await self.asker.ask(together=together)
+            found = await self.asker.ask(together=together, check=self.check)
         self.spent(found)
         return found
 
@@ -103,11 +112,18 @@ class Looking:
         return judgement, judgement.text if judgement.differs else None
 
     async def record(self) -> Recording:
-        """Ask for answers that may be taken for right.
+        """Ask for answers that may be taken for right; a broken one is asked for again, twice.
 
-        Raises: BrokenAnswerError, NotAskedError, NotApplicableError.
+        Raises: NotAskedError, NotApplicableError.
         """
-        samples = [await self._ask(together=together) for together in ROUNDS]
+        samples, asked, mismatches, differed = [], 1, 0, None
+        for together in ROUNDS:
+            found, broken = await self._unbroken(together=together)
+            if broken:
+                asked, mismatches, differed = asked + AGAIN, mismatches + len(broken), broken[0]
+            if found is None:
+                return Recording((), 0.0, broken=differed, asked=asked, mismatches=mismatches)
+            samples.append(found)
         noise, chosen = noise_of(samples), tuple(most_central(samples))
         problem = None
         if noise > MOST_NOISE:
@@ -116,4 +132,16 @@ class Looking:
                 f"requests are computed together ({MOST_NOISE:.2f} at most)"
             )
         warning = UNSURE if mean_sureness(chosen) < LEAST_SURE else None
-        return Recording(chosen, noise, problem, warning)
+        return Recording(chosen, noise, problem, warning, None, differed, asked, mismatches)
+
+    async def _unbroken(self, *, together: bool) -> tuple[list[PromptAnswer] | None, list[str]]:
+        """Return answers, None if most of three are broken; and what was in those that are."""
+        found, broken = None, list[str]()
+        for number in range(1 + AGAIN):
+            try:
+                found = await self._ask(together=together)
+            except BrokenAnswerError as error:
+                broken.append(f"it gave {error}")
+            if number == 0 and not broken:
+                break
+        return (None if len(broken) * 2 > 1 + AGAIN else found), broken

@@ -12,7 +12,6 @@ from vllmd.config.command import Command
 from vllmd.config.model import EngineConfig
 from vllmd.config.probe import ALERT
 from vllmd.engine.answers import Answers
-from vllmd.engine.state_machine import Trigger
 from vllmd.engine.status import EngineStatus
 from vllmd.errors import HeldError
 from vllmd.events.base import emit
@@ -23,9 +22,10 @@ from vllmd.events.probe import (
     ProbeRecorded,
 )
 from vllmd.probe import reference as references
-from vllmd.probe.answer import BrokenAnswerError, PromptAnswer
+from vllmd.probe.answer import PromptAnswer
 from vllmd.probe.asking import Asker, NotApplicableError, NotAskedError
 from vllmd.probe.consequences import Consequences
+from vllmd.probe.due import RETRY_S, Due
 from vllmd.probe.identity import AnswersIdentity, carried, identity_of
 from vllmd.probe.judge import Judgement, judge, limit_of
 from vllmd.probe.looking import Looking, Outcome
@@ -36,14 +36,11 @@ from vllmd.util.clock import Clock
 from vllmd.util.state_file import StateFile
 
 LOOK_S = 2.0
-RETRY_S = 60.0
-"""After so long one that did not answer is asked again."""
-WRONG_AGAIN_S = 300.0
-"""How often one whose answers are wrong is asked whether they still are."""
 MOST_SHOWN = 1000.0
 """Nats: what cannot be compared at all is so far."""
-BUSY = 2.0
-"""A busy engine is asked after so many times `every_s`."""
+
+VLLMD = "vllmd"
+"""Who recorded answers that no user did."""
 
 _log = structlog.get_logger()
 
@@ -53,8 +50,9 @@ class GpuSight:
     """What is known of an engine's GPUs."""
 
     names: Sequence[str] = ()
-    faults: float = 0.0
-    """Xids and ECC errors since the boot: another figure is a reason to ask."""
+    faults: float | None = None
+    """Xids and ECC errors since the boot: more are a reason to ask. None: not read yet."""
+    uuids: Sequence[str] = ()
 
 
 @attrs.frozen
@@ -69,18 +67,6 @@ class EngineView:
     """Requests with values that are no numbers, as its page counts them."""
     spent: Callable[[str, int, int, int], None]
     """Told of a run's tokens, in and out, and requests that are no traffic."""
-
-
-@attrs.define
-class _Seen:
-    """What the last look was for: another one is due when it changes."""
-
-    run_id: str | None = None
-    slept: int = 0
-    faults: float = 0.0
-    corrupted: float = 0.0
-    at: float = 0.0
-    """Monotonic."""
 
 
 class Prober:
@@ -100,8 +86,7 @@ class Prober:
         self._files = ModelFiles()
         self._kept = KeptProbe()
         self._loaded = False
-        self._seen = _Seen()
-        self._not_before = 0.0
+        self._due = Due(clock, lambda: view.gpus().faults, view.corrupted)
         self._asked = self._mismatches = 0
         self._right_at: float | None = None
         self._found: str | None = None
@@ -116,12 +101,16 @@ class Prober:
         assert engine.probe is not None
         self._engine, self._config, self._command = engine, engine.probe, command
         self._not_applicable = None
+        self._due.now()
         if self._config.on_mismatch == ALERT:
             self.close()
 
     def close(self) -> None:
-        """Keep no requests from it any more."""
-        self._consequences.let_come()
+        """Keep no requests from it any more, and end no run."""
+        kept = self._consequences.alert_alone(self._kept)
+        if kept != self._kept:
+            self._kept = kept
+            self._file.save(references.to_json(kept))
 
     # --- what others ask of it ---------------------------------------------------------------
 
@@ -131,8 +120,10 @@ class Prober:
         kept, judgement = self._kept, self._judgement
         now = self._view.status()
         reference = kept.reference
+        verdict = self._verdict(now.run_id if now is not None else None)
+        other = None if verdict is AnswersVerdict.WRONG else self._not_applicable
         return ProbeStatus(
-            verdict=self._verdict(now.run_id if now is not None else None),
+            verdict=verdict,
             on_mismatch=self._config.on_mismatch,
             asked=self._asked,
             mismatches=self._mismatches,
@@ -143,23 +134,25 @@ class Prober:
             recorded_at=reference.recorded_at if reference else None,
             recorded_by=reference.by if reference else None,
             recorded_with=reference.identity.numerics.get("vllm") if reference else None,
-            found=self._not_applicable or kept.wrong or self._found,
+            found=other or kept.wrong or self._found,
             corrupted=self._view.corrupted(),
         )
 
     def _verdict(self, run_id: str | None) -> AnswersVerdict:
+        is_asked = run_id is not None and self._kept.run_id == run_id
+        if is_asked and self._kept.wrong is not None:
+            return AnswersVerdict.WRONG
         if self._not_applicable is not None:
             return AnswersVerdict.NOT_APPLICABLE
-        if run_id is None or self._kept.run_id != run_id:
+        if not is_asked:
             return AnswersVerdict.UNKNOWN
-        if self._kept.wrong is not None:
-            return AnswersVerdict.WRONG
         return AnswersVerdict.RIGHT if self._kept.reference is not None else AnswersVerdict.UNKNOWN
 
     async def ask_now(self, record_by: str | None = None) -> dict[str, Any]:
         """Look at its answers now; with a name, take them for right in that name.
 
-        Returns: what is known then. Raises: HeldError: it cannot be asked.
+        Returns: what is known then, and whether they were recorded. Raises: HeldError: it cannot
+            be asked.
         """
         async with self._lock:
             await self._load()
@@ -167,8 +160,10 @@ class Prober:
             if status is None or not status.up or status.run_id is None:
                 state = status.state if status is not None else "gone"
                 raise HeldError(f"{self._engine.name} is not asked: it is {state}, not ready")
+            before = self._kept.reference
             await self._probe("asked for", status, record_by)
-        return self.to_json()
+            recorded = record_by is not None and self._kept.reference is not before
+        return {**self.to_json(), "recorded": recorded}
 
     def to_json(self) -> dict[str, Any]:
         """Return what is known, as `vllmd probe` shows it."""
@@ -192,10 +187,19 @@ class Prober:
             async with self._lock:
                 await self._load()
                 status = self._view.status()
-                if status is not None and (why := self._due(status)) is not None:
-                    await self._probe(why, status)
-            await self._consequences.restart_if_due(self._kept, self._engine)
+                if status is not None:
+                    self._consequences.carry(self._kept, status.run_id, self._computed_by(status))
+                    wrong = self._kept.wrong is not None
+                    why = self._due.why(status, self._config.every_s, wrong=wrong)
+                    if why is not None:
+                        await self._probe(why, status)
+                self._consequences.restart_if_due(self._kept, self._engine)
             await self._clock.sleep(LOOK_S)
+
+    def _computed_by(self, status: EngineStatus) -> str:
+        """Return what computes the answers; the GPUs are left out until they were read."""
+        uuids = self._view.gpus().uuids
+        return " ".join([status.command_hash or self._command.hash, *sorted(uuids)])
 
     async def _load(self) -> None:
         """Read what an earlier daemon left, once; the disk is waited for in a thread."""
@@ -206,35 +210,10 @@ class Prober:
         if found is not None and status is not None:
             self._kept = found
             ago_s = max(0.0, self._clock.time() - (found.asked_at or 0.0))
-            self._seen = self._sight(status)
-            self._seen.run_id, self._seen.at = found.run_id, self._clock.monotonic() - ago_s
+            self._due.resume(status, found.run_id, ago_s)
+            if self._config.on_mismatch == ALERT:
+                self.close()
         self._loaded = True
-
-    def _sight(self, status: EngineStatus) -> _Seen:
-        slept = sum(n for (event, _), n in status.transitions.items() if event is Trigger.SLEPT)
-        faults, corrupted = self._view.gpus().faults, self._view.corrupted() or 0.0
-        return _Seen(status.run_id, slept, faults, corrupted, self._clock.monotonic())
-
-    def _due(self, status: EngineStatus) -> str | None:
-        """Return why it is to be asked now; None if it is not."""
-        now, seen = self._sight(status), self._seen
-        if not status.up or status.run_id is None or now.at < self._not_before:
-            return None
-        reasons = {
-            "start": now.run_id != seen.run_id,
-            "wake": now.slept != seen.slept,
-            "gpu_error": now.faults > seen.faults,
-            "corrupted_requests": now.corrupted > seen.corrupted,
-        }
-        if any(reasons.values()):
-            return next(name for name, is_so in reasons.items() if is_so)
-        every_s = self._config.every_s
-        if self._kept.wrong is not None:
-            every_s = min(every_s, WRONG_AGAIN_S)
-        passed_s = now.at - seen.at
-        if passed_s >= every_s * BUSY or (passed_s >= every_s and status.is_idle):
-            return "time"
-        return None
 
     async def _probe(self, why: str, status: EngineStatus, record_by: str | None = None) -> None:
         """Look at its answers, and do what follows."""
@@ -242,33 +221,44 @@ class Prober:
         if answers is None or run_id is None:
             return
         asker = self._make_asker(self._engine, self._command)
-        sight = self._sight(status)
-        looking = Looking(asker, answers, functools.partial(self._spend, run_id))
+        sight = self._due.sight(status)
+        spend, check = functools.partial(self._spend, run_id), functools.partial(self._up, run_id)
+        looking = Looking(asker, answers, spend, check)
         try:
             now = await self._identity(asker)
             reference = self._kept.reference
             if record_by is not None or reference is None or self._is_other(now, reference):
-                await self._record(looking, now, why, record_by or "vllmd", run_id)
+                await self._record(looking, now, why, record_by, run_id)
             else:
                 found = await looking.look(reference, self._limit(reference, now))
                 await self._conclude(looking, found, now, why, run_id)
         except NotAskedError as error:
             self._found = f"it was not asked: {error}"
-            self._not_before = self._clock.monotonic() + RETRY_S
+            self._due.wait(sight, RETRY_S)
             return
         except NotApplicableError as error:
             self._tell_not_applicable(str(error))
-            self._not_before = self._clock.monotonic() + self._config.every_s
+            red = self._kept.wrong is not None
+            self._due.wait(sight, RETRY_S if red else self._config.every_s)
             return
-        except BrokenAnswerError as error:
-            self._asked += 1
-            self._mismatches += 1
-            self._kept = self._consequences.wrong(
-                self._kept, self._engine, run_id, f"it gave {error}", why, ()
-            )
         self._not_applicable = None
-        self._seen = attrs.evolve(sight, corrupted=self._view.corrupted() or 0.0)
+        self._due.asked(sight)
         self._file.save(references.to_json(self._kept))
+
+    def _up(self, run_id: str) -> None:
+        """Raise NotAskedError if the run that is asked does not serve any more."""
+        now = self._view.status()
+        asleep = now is not None and now.sleep is not None and now.sleep.asleep_at is not None
+        if now is None or not now.up or now.run_id != run_id or asleep:
+            state = "gone" if now is None else "another run" if now.up else now.state
+            raise NotAskedError(f"it is {'asleep' if asleep else state} now")
+
+    def _wrong(self, run_id: str, found: str, why: str, changed: Sequence[str] = ()) -> None:
+        status = self._view.status()
+        by = self._computed_by(status) if status is not None else self._command.hash
+        self._kept = self._consequences.wrong(
+            self._kept, self._engine, run_id, found, why, changed, by
+        )
 
     def _limit(self, reference: Reference, now: AnswersIdentity) -> float:
         other = carried(now, reference.identity) != reference.identity
@@ -288,28 +278,29 @@ class Prober:
         self._view.spent(run_id, prompt, sum(len(each.places) for each in found), len(found))
 
     async def _record(
-        self, looking: Looking, now: AnswersIdentity, why: str, by: str, run_id: str
+        self, looking: Looking, now: AnswersIdentity, why: str, by: str | None, run_id: str
     ) -> None:
-        """Take its answers for right, if they agree among themselves.
+        """Take its answers for right, if they agree among themselves; `by` is who said so.
 
-        Raises: BrokenAnswerError, NotAskedError, NotApplicableError.
+        Raises: NotAskedError, NotApplicableError.
         """
         made = await looking.record()
-        self._asked += 1
+        self._asked, self._mismatches = self._asked + made.asked, self._mismatches + made.mismatches
+        if made.broken is not None:
+            return self._wrong(run_id, made.broken, why)
+        if made.differed is not None:
+            emit(self._log, ProbeDiffered(found=made.differed))
         if made.problem is not None:
-            self._found = f"its answers are not taken for right: {made.problem}"
-            emit(self._log, ProbeNotRecorded(problem=made.problem))
-            self._kept = attrs.evolve(self._kept, run_id=run_id, asked_at=self._clock.time())
-            return
+            return self._refuse(made.problem, by)
         before, distance = self._kept.reference, None
         if before is not None:
             limit = limit_of(self._config.tolerance, before.noise)
             distance = judge(before.answers, made.answers, limit).distance
             now = carried(now, before.identity)
-        reference = Reference(now, made.answers, made.noise, self._clock.time(), by)
+        reference = Reference(now, made.answers, made.noise, self._clock.time(), by or VLLMD)
         changed = ", ".join(now.changed(before.identity)) if before else "none was there"
         event = ProbeRecorded(
-            by=by,
+            by=by or VLLMD,
             why=changed or why,
             noise=round(made.noise, 4),
             before=None if distance is None else round(min(distance, MOST_SHOWN), 4),
@@ -320,6 +311,18 @@ class Prober:
         self._judgement = judge(made.answers, made.answers, limit)
         self._found = made.warning
         self._is_right(run_id, reference)
+
+    def _refuse(self, problem: str, by: str | None) -> None:
+        """Note that nothing is known of its answers; if they were wrong, they still are.
+
+        Unless those that were wrong are of another model, or a look has just found them right.
+        """
+        self._found = f"its answers are not taken for right: {problem}"
+        emit(self._log, ProbeNotRecorded(problem=problem))
+        kept = attrs.evolve(self._kept, asked_at=self._clock.time())
+        if by is None and kept.reference is not None:
+            kept = attrs.evolve(self._consequences.alert_alone(kept), wrong=None)
+        self._kept = kept if kept.wrong is not None else attrs.evolve(kept, run_id=None)
 
     async def _conclude(
         self, looking: Looking, found: Outcome, now: AnswersIdentity, why: str, run_id: str
@@ -334,15 +337,11 @@ class Prober:
         )
         self._judgement, self._found = found.judgement, found.differed
         if found.wrong is not None:
-            changed = now.changed(reference.identity)
-            self._kept = self._consequences.wrong(
-                self._kept, self._engine, run_id, found.wrong, why, changed
-            )
-            return
+            return self._wrong(run_id, found.wrong, why, now.changed(reference.identity))
         if found.differed is not None:
             emit(self._log, ProbeDiffered(found=found.differed))
         elif now != reference.identity:
-            await self._record(looking, now, why, "vllmd", run_id)
+            await self._record(looking, now, why, None, run_id)
             return
         self._is_right(run_id, reference)
 

@@ -40,6 +40,10 @@ class KeptProbe:
     """What differed, if the answers were wrong then."""
     restarts: int = 0
     """Starts that wrong answers led to, since they were right last."""
+    ending: str | None = None
+    """The run that is to be ended for its answers, until another one was asked."""
+    withheld: str | None = None
+    """What computed wrong answers, if requests are kept from it: its command and its GPUs."""
 
 
 def to_json(kept: KeptProbe) -> dict[str, Any]:
@@ -73,11 +77,17 @@ def from_json(record: Mapping[str, Any]) -> KeptProbe:
             float(found["recorded_at"]),
             str(found["by"]),
         )
-    at, run_id, wrong = record["asked_at"], record["run_id"], record["wrong"]
+    at = record["asked_at"]
     return KeptProbe(
         reference,
         None if at is None else float(at),
-        None if run_id is None else str(run_id),
-        None if wrong is None else str(wrong),
+        _text(record["run_id"]),
+        _text(record["wrong"]),
         int(record["restarts"]),
+        _text(record.get("ending")),  # a file of 0.1 has neither
+        _text(record.get("withheld")),
     )
+
+
+def _text(found: Any) -> str | None:
+    return None if found is None else str(found)

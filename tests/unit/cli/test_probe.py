@@ -68,6 +68,13 @@ def test_record_is_passed_on(tmp_path: Path) -> None:
     assert probe(tmp_path, RIGHT, "--record")[1].asked == [("chat", True)]
 
 
+def test_record_that_is_refused_fails(tmp_path: Path) -> None:
+    refused = {**RIGHT, "verdict": "unknown", "recorded": False}
+    assert probe(tmp_path, refused, "--record")[0].exit_code == 1
+    assert probe(tmp_path, {**RIGHT, "recorded": True}, "--record")[0].exit_code == 0
+    assert probe(tmp_path, {**RIGHT, "recorded": False})[0].exit_code == 0
+
+
 def test_lines_say_when_the_reference_was_recorded() -> None:
     assert "reference  recorded 10m ago by vllmd, vLLM 0.32.0" in list(lines(RIGHT, 1000.0))
 

@@ -171,6 +171,31 @@ async def test_run_stalled_engine_is_killed_and_started_again_with_the_cause(
         assert scene.supervisor.status.restarts == 1
 
 
+async def test_run_of_wrong_answers_is_drained_and_started_again_with_the_cause(
+    tmp_path: Path,
+) -> None:
+    scene = Scene(tmp_path)
+    async with running(scene):
+        await scene.until_state(State.READY)
+        run_id = scene.supervisor.status.run_id
+        assert run_id is not None
+        scene.reading = Reading(0.0, PageAnswer.PAGE, {"0": RankProgress(1, 2, 0)})
+        scene.supervisor.answers.end(run_id, "far")
+        while not scene.spawner.last.stops:
+            await scene.clock.advance(1)
+            await asyncio.sleep(0.005)  # its end comes over a real socket
+        assert scene.spawner.last.stops == [3 + 7], "drain_s and stop_grace_s"
+        assert scene.supervisor.status.state is State.DRAINING
+        await scene.spawner.last.end(0, requested=True)
+        await scene.until_state(State.READY)
+        status = scene.supervisor.status
+        assert dict(status.exits) == {("wrong_answers", False): 1}
+        assert status.last_exit is not None
+        assert status.last_exit.diagnosis is not None
+        assert status.last_exit.diagnosis.cause == "wrong_answers"
+        assert status.restarts == 1
+
+
 async def test_run_engines_that_share_a_gpu_load_one_after_another(tmp_path: Path) -> None:
     one, two = Scene(tmp_path / "one"), Scene(tmp_path / "two")
     two.supervisor._load_slot._load_slots = one.load_slots

@@ -3,7 +3,7 @@
 import json
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -65,8 +65,12 @@ class FakeVllm:
         """Those of the next probes; then `seed`."""
         self.status = 200
         self.text: str | None = None
+        self.broken = 0
+        """So many of the next requests get what no sound engine gives."""
         self.version = "0.32.0"
         self.asked: list[httpx.Request] = []
+        self.told: Callable[[], None] = lambda: None
+        """Called at each request for answers."""
 
     def client(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(transport=httpx.MockTransport(self._answer))
@@ -75,6 +79,10 @@ class FakeVllm:
         if request.url.path == "/version":
             return httpx.Response(200, json={"version": self.version})
         self.asked.append(request)
+        self.told()
+        if self.broken:
+            self.broken -= 1
+            return httpx.Response(400, text="not JSON compliant: nan")
         if self.status != 200 or self.text is not None:
             return httpx.Response(self.status, text=self.text or "no")
         number = PROMPTS.index(json.loads(request.content)["prompt"])

@@ -51,3 +51,10 @@ def test_what_is_not_known_now_is_as_it_was() -> None:
     assert carried(now, of()) == of()
     upgraded = identity_of(engine(), "0.33.0", [], None)
     assert carried(upgraded, of()).changed(of()) == ["vllm"]
+
+
+def test_another_gpu_of_the_kind_changes_nothing() -> None:
+    assert of('env = { CUDA_VISIBLE_DEVICES = "1" }') == of('env = { CUDA_VISIBLE_DEVICES = "0" }')
+    kept = of().to_json()
+    kept["numerics"]["CUDA_VISIBLE_DEVICES"] = "abc"
+    assert from_json(kept) == of(), "as an earlier vllmd kept it"

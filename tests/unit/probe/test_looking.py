@@ -4,8 +4,8 @@ import pytest
 
 from tests.unit.probe.made import FakeVllm, answers
 from vllmd.engine.answers import Answers
-from vllmd.probe.answer import BrokenAnswerError, PromptAnswer
-from vllmd.probe.asking import Asker
+from vllmd.probe.answer import PromptAnswer
+from vllmd.probe.asking import Asker, NotAskedError
 from vllmd.probe.identity import AnswersIdentity
 from vllmd.probe.judge import TOLERANCE
 from vllmd.probe.looking import UNSURE, Looking
@@ -56,8 +56,38 @@ async def test_broken_answers_are_wrong_ones() -> None:
     found = await looking(vllm).look(REFERENCE, TOLERANCE)
     assert found.wrong is not None
     assert "is no number" in found.wrong
-    with pytest.raises(BrokenAnswerError):
-        await looking(vllm).record()
+    before = vllm.probes
+    made = await looking(vllm).record()
+    assert made.broken is not None
+    assert "is no number" in made.broken
+    assert (made.asked, made.mismatches) == (3, 3)
+    assert len(vllm.asked) - before * len(PROMPTS) >= 3, "asked again, twice"
+
+
+@pytest.mark.parametrize(("most", "wrong"), [(1, False), (2, True)])
+async def test_broken_answer_at_the_first_recording_is_asked_for_again(
+    most: int, wrong: bool
+) -> None:
+    vllm = FakeVllm()
+    vllm.broken = most
+    made = await looking(vllm).record()
+    assert (made.broken is not None) == wrong
+    assert (made.differed is not None) != wrong
+    assert made.mismatches == most
+
+
+async def test_engine_that_falls_asleep_between_two_prompts_is_asked_no_more() -> None:
+    vllm = FakeVllm()
+
+    def check() -> None:
+        if len(vllm.asked) == 2:
+            raise NotAskedError("it is asleep now")
+
+    asker = Asker(vllm.client(), "http://127.0.0.1:1", "chat")
+    look = Looking(asker, Answers(), lambda _: None, check)
+    with pytest.raises(NotAskedError):
+        await look.record()
+    assert len(vllm.asked) == 2
 
 
 async def test_answers_that_agree_are_recorded() -> None:

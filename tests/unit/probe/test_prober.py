@@ -1,4 +1,5 @@
 import asyncio
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ class Case:
     def __init__(self, folder: Path, text: str = "", file: str = "probe.json") -> None:
         self.clock, self.vllm, self.answers = FakeClock(), FakeVllm(), Answers()
         self.status: EngineStatus | None = self.ready("one")
-        self.gpus, self.corrupted = GpuSight(("H200",)), 0.0
+        self.gpus, self.corrupted = GpuSight(("H200",), 0.0), 0.0
         self.spent: list[tuple[str, int, int, int]] = []
         self.path = folder / file
         self.prober = self.made(text)
@@ -99,6 +100,7 @@ async def test_wake_gpu_error_and_corrupted_requests_are_reasons(case: Case) -> 
     assert await asked(case) == 1
     case.gpus = GpuSight(("H200",), faults=1.0)
     assert await asked(case) == 1
+    await case.clock.advance(121)
     case.corrupted = 3.0
     assert await asked(case) == 1
     assert await asked(case) == 0
@@ -230,3 +232,138 @@ async def test_drain_keeps_requests_away_and_reload_to_alert_lets_them_come(
     found = engine("[engines.chat.probe]")
     case.prober.configure(found, command.build(found))
     assert case.answers.wrong is None
+
+
+async def wrong(case: Case) -> None:
+    """Have its answers found wrong in a second run."""
+    await case.look()
+    case.vllm.seed, case.status = 2, case.ready("two")
+    assert await case.look() is AnswersVerdict.WRONG
+
+
+async def test_faults_that_go_on_are_asked_for_less_and_less(case: Case) -> None:
+    await case.look()
+    times = []
+    for second in range(0, 600, 2):
+        case.corrupted += 1.0
+        if await asked(case):
+            times.append(second)
+        await case.clock.advance(2)
+    pauses = [after - before for before, after in itertools.pairwise(times)]
+    assert pauses == [60, 120, 240]
+
+
+async def test_restart_is_taken_back_by_a_user_who_records_and_by_a_reload(tmp_path: Path) -> None:
+    table = 'unready_s = 30\n[engines.chat.probe]\non_mismatch = "restart"'
+    case = Case(tmp_path, table)
+    await wrong(case)
+    await case.clock.advance(10)
+    await case.prober.ask_now("root")
+    await case.clock.advance(60)
+    await case.look()
+    assert case.answers.verdict("two") is None
+    case.vllm.seed = 3
+    await case.prober.ask_now()
+    assert case.answers.wrong is not None
+    found = engine("[engines.chat.probe]")
+    case.prober.configure(found, command.build(found))
+    await case.look()
+    await case.clock.advance(60)
+    await case.look()
+    assert (case.answers.wrong, case.answers.verdict("two")) == (None, None)
+
+
+async def test_wrong_engine_that_refuses_once_stays_wrong_and_is_asked_soon(case: Case) -> None:
+    await wrong(case)
+    case.vllm.status, case.vllm.text = 404, "no such model"
+    await case.clock.advance(301)
+    assert await case.look() is AnswersVerdict.WRONG
+    assert "nats" in str(case.prober.status.found)
+    case.vllm.status, case.vllm.text, case.vllm.seed = 200, None, 1
+    await case.clock.advance(61)
+    assert await case.look() is AnswersVerdict.RIGHT
+
+
+@pytest.mark.parametrize("reason", ["start", "wake", "reload"])
+async def test_engine_that_refused_is_asked_again_when_something_is_another(
+    case: Case, reason: str
+) -> None:
+    case.vllm.status, case.vllm.text = 404, "no such model"
+    await case.look()
+    case.vllm.status, case.vllm.text = 200, None
+    assert await asked(case) == 0
+    if reason == "start":
+        case.status = case.ready("two")
+    elif reason == "wake":
+        case.status = case.ready("one", transitions={(Trigger.SLEPT, State.SLEEPING): 1})
+    else:
+        case.prober.configure(case.engine, command.build(case.engine))
+    assert await case.look() is AnswersVerdict.RIGHT
+
+
+@pytest.mark.parametrize("state", [State.SLEEPING, State.DRAINING])
+async def test_engine_that_stops_serving_in_a_probe_is_asked_no_more(
+    case: Case, state: State
+) -> None:
+    def told() -> None:
+        if len(case.vllm.asked) == 2:
+            case.status = case.ready("one", state=state)
+
+    case.vllm.told = told
+    await case.look()
+    assert len(case.vllm.asked) == 2
+    assert f"it was not asked: it is {state} now" in str(case.prober.status.found)
+
+
+async def test_one_broken_answer_at_the_first_start_is_told_and_not_wrong(case: Case) -> None:
+    case.vllm.broken = 1
+    assert await case.look() is AnswersVerdict.RIGHT
+    assert case.prober.status.mismatches == 1
+
+
+async def test_record_that_is_refused_leaves_the_run_unknown(case: Case) -> None:
+    await case.look()
+    case.vllm.seeds = [1, 2, 1]
+    found = await case.prober.ask_now("root")
+    assert (found["verdict"], found["recorded"], found["recorded_by"]) == (
+        "unknown",
+        False,
+        "vllmd",
+    )
+    assert await asked(case) == 0
+    assert (await case.prober.ask_now("root"))["recorded"]
+
+
+async def test_record_that_is_refused_leaves_wrong_answers_wrong(tmp_path: Path) -> None:
+    case = Case(tmp_path, '[engines.chat.probe]\non_mismatch = "drain"')
+    await wrong(case)
+    case.vllm.seeds = [2, 1, 2]
+    found = await case.prober.ask_now("root")
+    assert (found["verdict"], found["recorded"]) == ("wrong", False)
+    assert case.answers.wrong is not None
+
+
+async def test_known_wrong_engine_is_red_from_its_next_start_until_it_was_asked(
+    tmp_path: Path,
+) -> None:
+    case = Case(tmp_path, '[engines.chat.probe]\non_mismatch = "drain"')
+    await wrong(case)
+    case.answers.over()
+    case.status = case.ready("three", state=State.LOADING)
+    await case.look()
+    assert case.answers.wrong is not None
+    case.vllm.seed, case.status = 1, case.ready("three")
+    assert await case.look() is AnswersVerdict.RIGHT
+    assert case.answers.wrong is None
+
+
+async def test_gpus_that_are_read_after_the_daemons_start_are_no_reason(case: Case) -> None:
+    case.gpus = GpuSight(("H200",), 2.0)
+    await case.look()
+    case.gpus = GpuSight()
+    case.prober = case.made()
+    assert await asked(case) == 0
+    case.gpus = GpuSight(("H200",), 2.0)
+    assert await asked(case) == 0
+    case.gpus = GpuSight(("H200",), 3.0)
+    assert await asked(case) == 1

@@ -1,0 +1,103 @@
+"""When an engine's answers are to be looked at."""
+
+from collections.abc import Callable
+
+import attrs
+
+from vllmd.engine.state_machine import Trigger
+from vllmd.engine.status import EngineStatus
+from vllmd.util.clock import Clock
+
+RETRY_S = 60.0
+"""After so long one that did not answer is asked again."""
+WRONG_AGAIN_S = 300.0
+"""How often one whose answers are wrong is asked whether they still are."""
+FAULT_PAUSE_S = 60.0
+"""At least so long is between probes for faults that go on; it doubles each time."""
+BUSY = 2.0
+"""A busy engine is asked after so many times `every_s`."""
+FAULTS = ("gpu_error", "corrupted_requests")
+
+
+@attrs.define
+class Sight:
+    """What a look is for: another one is due when it changes."""
+
+    run_id: str | None = None
+    slept: int = 0
+    faults: float | None = None
+    """Of its GPUs; None until they were read."""
+    corrupted: float = 0.0
+    at: float = 0.0
+    """Monotonic."""
+
+
+@attrs.define
+class Due:
+    """Tells when one engine is to be asked."""
+
+    clock: Clock
+    faults: Callable[[], float | None]
+    corrupted: Callable[[], float | None]
+    _seen: Sight = attrs.field(factory=Sight, init=False)
+    _not_before: float = attrs.field(default=0.0, init=False)
+    _of: tuple[str | None, int] = attrs.field(default=(None, 0), init=False)
+    """The run and the wake that are not asked before then."""
+    _pause_s: float = attrs.field(default=FAULT_PAUSE_S, init=False)
+    _fault_at: float | None = attrs.field(default=None, init=False)
+    """When it was asked for a fault last, monotonic."""
+
+    def sight(self, status: EngineStatus) -> Sight:
+        """Return what is to be seen of it now."""
+        slept = sum(n for (event, _), n in status.transitions.items() if event is Trigger.SLEPT)
+        corrupted = self.corrupted() or 0.0
+        return Sight(status.run_id, slept, self.faults(), corrupted, self.clock.monotonic())
+
+    def resume(self, status: EngineStatus, run_id: str | None, ago_s: float) -> None:
+        """Go on from what an earlier daemon asked, so many seconds ago."""
+        self._seen = self.sight(status)
+        self._seen.run_id, self._seen.at = run_id, self.clock.monotonic() - ago_s
+
+    def asked(self, sight: Sight) -> None:
+        """Note that it was asked; what is corrupted is counted again, as a probe adds to it."""
+        self._seen = attrs.evolve(sight, corrupted=self.corrupted() or 0.0)
+
+    def wait(self, sight: Sight, seconds: float) -> None:
+        """Have this run not asked for so long, unless it wakes meanwhile."""
+        self._not_before = self.clock.monotonic() + seconds
+        self._of = (sight.run_id, sight.slept)
+
+    def now(self) -> None:
+        """Let it be asked at once, if there is a reason."""
+        self._not_before = 0.0
+
+    def why(self, status: EngineStatus, every_s: float, *, wrong: bool) -> str | None:
+        """Return why it is to be asked now; None if it is not."""
+        now, seen = self.sight(status), self._seen
+        if seen.faults is None:
+            seen.faults = now.faults
+        if not status.up or status.run_id is None:
+            return None
+        if now.at < self._not_before and self._of == (now.run_id, now.slept):
+            return None
+        if now.run_id != seen.run_id:
+            return "start"
+        if now.slept != seen.slept:
+            return "wake"
+        passed_s, every_s = now.at - seen.at, min(every_s, WRONG_AGAIN_S) if wrong else every_s
+        is_time = passed_s >= every_s * BUSY or (passed_s >= every_s and status.is_idle)
+        return self._fault(now) or ("time" if is_time else None)
+
+    def _fault(self, now: Sight) -> str | None:
+        """Return the fault for which it is to be asked; not again and again while they go on."""
+        seen, last = self._seen, self._fault_at
+        is_worse = (
+            now.faults is not None and seen.faults is not None and now.faults > seen.faults,
+            now.corrupted > seen.corrupted,
+        )
+        if not any(is_worse) or (last is not None and now.at < last + self._pause_s):
+            return None
+        goes_on = last is not None and now.at < last + 2 * self._pause_s
+        self._pause_s = 2 * self._pause_s if goes_on else FAULT_PAUSE_S
+        self._fault_at = now.at
+        return FAULTS[is_worse.index(True)]
