@@ -94,7 +94,7 @@ CAUSES = (
         kind=Kind.TRANSIENT,
         rank=Rank.SEEN,
         explanation="Its answers were not those that were recorded, asked three times, and probe."
-        "on_mismatch is restart, so it was killed.",
+        "on_mismatch is restart, so it was ended.",
         advice=(
             "If they are wrong again after this start, a GPU ('vllmd gpu'), the model's files or "
             "this version of vLLM is the cause: 'vllmd probe' shows what differs, and 'vllmd probe "
