@@ -26,6 +26,7 @@ PREFIX = "vllmd_"
 
 API_KEY = "api_key"
 """One key a line. vLLM's variable takes one of them alone: several are a file of its --config."""
+COMMENT = "#"
 VARIABLES = {"hf_token": "HF_TOKEN", API_KEY: "VLLM_API_KEY"}
 """Files that become a variable of every engine, or with ``.NAME`` of one of them."""
 
@@ -98,21 +99,35 @@ def _gather(
     problems = []
     for name, path in paths.items():
         try:
-            text = read_regular(path, MAX_FILE_BYTES).decode().strip()
+            text = read_regular(path, MAX_FILE_BYTES).decode()
         except UnusableFileError as error:
             problems.append(_warn(name, f"cannot be read: {error.strerror}", "write it again"))
             continue
         except (OSError, UnicodeDecodeError):
             problems += [unreadable(name)] if unreadable else []
             continue
-        if not text:
+        is_keys = name.partition(".")[0] == API_KEY
+        if is_keys:
+            text, refused = _without_comments(name, text)
+            problems += refused
+        if not (text := text.strip()):
             problems.append(_warn(name, "is empty", "write the secret into it, or remove it"))
             continue
         lines = tuple(line.strip() for line in text.splitlines() if line.strip())
-        if name.partition(".")[0] == API_KEY and len(lines) > 1:
+        if is_keys and len(lines) > 1:
             several[name], text = lines, lines[0]
         values[name], files[name] = text, path
     return Credentials(values, files, several, tuple(problems))
+
+
+def _without_comments(name: str, text: str) -> tuple[str, list[ConfigProblem]]:
+    """Return a file of keys without lines that are comments to who wrote them, and say so."""
+    lines = text.splitlines()
+    refused = [number for number, line in enumerate(lines, 1) if line.strip().startswith(COMMENT)]
+    kept = [line for line in lines if not line.strip().startswith(COMMENT)]
+    fix = "take the comment out: every line is a key"
+    what = f"begins with {COMMENT!r} and is no key"
+    return "\n".join(kept), [_warn(name, f"line {each} {what}", fix) for each in refused]
 
 
 def apply(config: Config, found: Credentials) -> tuple[Config, list[ConfigProblem]]:

@@ -216,6 +216,21 @@ def test_several_keys_are_a_file_that_vllm_reads_and_the_first_is_vllmds_own(
     assert build(other.engines["chat"], {}, run=Path("/run/vllmd")).hash != built.hash
 
 
+def test_comment_is_no_key_and_is_named_by_its_line_alone(tmp_path: Path) -> None:
+    config, problems = parsed(tmp_path, {"api_key": "#team-a\nk-one\n\n # team-b\nk-two\n"})
+    assert config.engines["chat"].api_keys == ("k-one", "k-two")
+    assert build(config.engines["chat"], {}, run=Path("/run/vllmd")).api_key == "k-one"
+    said = [each.message for each in problems]
+    assert ["api_key line 1 begins" in said[0], "api_key line 4 begins" in said[1]] == [True, True]
+    assert "team" not in " ".join(said)
+
+
+def test_comment_alone_is_no_key(tmp_path: Path) -> None:
+    config, problems = parsed(tmp_path, {"api_key": "#team-a\n"})
+    assert build(config.engines["chat"], {}).api_key is None
+    assert "is empty" in problems[-1].message
+
+
 def test_one_key_is_a_variable_and_no_file(tmp_path: Path) -> None:
     config, _ = parsed(tmp_path, {"api_key": "k-one\n"})
     built = build(config.engines["chat"], {})

@@ -1,0 +1,88 @@
+import itertools
+from typing import Any
+
+from tests.helpers.clock import FakeClock
+from tests.helpers.make import status
+from vllmd.engine.state_machine import State, Trigger
+from vllmd.engine.status import EngineStatus
+from vllmd.probe.due import FAULT_PAUSE_S, RETRY_S, WRONG_AGAIN_S, Due
+
+
+class Case:
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.faults: float | None = 0.0
+        self.corrupted = 0.0
+        self.due = Due(self.clock, lambda: self.faults, lambda: self.corrupted)
+        self.due.asked(self.due.sight(ready()))
+
+    def why(self, now: EngineStatus | None = None, *, wrong: bool = False) -> str | None:
+        return self.due.why(now or ready(), 3600.0, wrong=wrong)
+
+
+def ready(run_id: str = "one", **more: Any) -> EngineStatus:
+    return status(run_id=run_id, requests_running=0, requests_waiting=0, **more)
+
+
+SLEPT = {(Trigger.SLEPT, State.SLEEPING): 1}
+
+
+def test_each_reason_has_its_name() -> None:
+    case = Case()
+    assert case.why() is None
+    assert case.why(ready("two")) == "start"
+    assert case.why(ready(transitions=SLEPT)) == "wake"
+    assert case.why(ready("two", state=State.SLEEPING)) is None
+    case.faults = 1.0
+    assert case.why() == "gpu_error"
+
+
+async def test_wrong_answers_are_asked_for_sooner() -> None:
+    case = Case()
+    await case.clock.advance(WRONG_AGAIN_S)
+    assert case.why() is None
+    assert case.why(wrong=True) == "time"
+
+
+def test_wait_is_for_that_run_and_that_wake() -> None:
+    case = Case()
+    case.corrupted = 1.0
+    case.due.wait(case.due.sight(ready()), RETRY_S)
+    assert case.why() is None
+    assert case.why(ready("two")) == "start"
+    assert case.why(ready(transitions=SLEPT)) == "wake"
+    case.due.now()
+    assert case.why() == "corrupted_requests"
+
+
+async def test_faults_that_go_on_are_asked_for_less_and_less_and_later_ones_at_once() -> None:
+    case = Case()
+    times = []
+
+    async def go_on(seconds: int) -> None:
+        for _ in range(seconds):
+            case.corrupted += 1
+            if case.why() == "corrupted_requests":
+                times.append(case.clock.now)
+                case.due.asked(case.due.sight(ready()))
+            await case.clock.advance(1)
+
+    await go_on(500)
+    pauses = [after - before for before, after in itertools.pairwise(times)]
+    assert pauses == [FAULT_PAUSE_S, 2 * FAULT_PAUSE_S, 4 * FAULT_PAUSE_S]
+    await case.clock.advance(1200)
+    case.due.asked(case.due.sight(ready()))
+    times.clear()
+    await go_on(70)
+    assert [after - before for before, after in itertools.pairwise(times)] == [FAULT_PAUSE_S]
+
+
+def test_faults_are_open_until_the_first_reading() -> None:
+    case = Case()
+    case.faults = None
+    case.due.resume(ready(), "one", 0.0)
+    assert case.why() is None
+    case.faults = 2.0
+    assert case.why() is None
+    case.faults = 3.0
+    assert case.why() == "gpu_error"
