@@ -113,7 +113,7 @@ async def test_rank_is_not_judged_by_idle_gpus_that_are_not_to_be_considered(ran
 
 async def test_time_of_which_there_is_no_page_does_not_count(ranks: Ranks) -> None:
     ranks.dead.add(1)
-    await ranks.live(10)
+    await ranks.live(25)
     await ranks.clock.advance(600)
     assert ranks.probes.hung() is None
     await ranks.live(5)
