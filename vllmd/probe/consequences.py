@@ -108,9 +108,10 @@ class Consequences:
         answers.withhold(kept.wrong if _is_same(kept.withheld, computed_by) else None)
 
     def let_come(self) -> None:
-        """Keep no requests away any more."""
+        """Keep no requests away any more, and end no run that was not asked to end yet."""
         if (answers := self.answers()) is not None:
             answers.withhold(None)
+            answers.condemned = None
 
     def restart_if_due(self, kept: KeptProbe, engine: EngineConfig) -> None:
         """Have a run ended for its answers, once load balancers have seen it red.

@@ -73,11 +73,15 @@ async def test_restart_waits_until_it_was_red_and_leaves_requests_to_the_drain()
     assert case.answers.verdict("run") is not None
 
 
+@pytest.mark.parametrize("seconds", [3, 7])
 @pytest.mark.parametrize("taken_back", ["right", "alert"])
-async def test_run_that_is_to_end_is_let_live_when_that_is_taken_back(taken_back: str) -> None:
+async def test_run_that_is_to_end_is_let_live_when_that_is_taken_back(
+    taken_back: str, seconds: int
+) -> None:
     case = Case("restart")
     case.wrong()
-    await case.restart(3)
+    await case.restart(seconds)
+    assert (case.answers.verdict("run") is not None) == (seconds > 5)
     if taken_back == "right":
         case.kept = case.consequences.right(case.kept, REFERENCE, "run", 0.0)
     else:

@@ -253,23 +253,23 @@ async def test_faults_that_go_on_are_asked_for_less_and_less(case: Case) -> None
     assert pauses == [60, 120, 240]
 
 
-async def test_restart_is_taken_back_by_a_user_who_records_and_by_a_reload(tmp_path: Path) -> None:
-    table = 'unready_s = 30\n[engines.chat.probe]\non_mismatch = "restart"'
-    case = Case(tmp_path, table)
-    await wrong(case)
+@pytest.mark.parametrize("by", ["record", "right", "reload"])
+async def test_restart_is_taken_back_before_the_run_is_ended(tmp_path: Path, by: str) -> None:
+    case = Case(tmp_path, 'unready_s = 30\n[engines.chat.probe]\non_mismatch = "restart"')
+    await case.look()
+    case.vllm.seed, case.status = 2, case.ready("two")
+    task = asyncio.ensure_future(case.prober.run())
     await case.clock.advance(10)
-    await case.prober.ask_now("root")
-    await case.clock.advance(60)
-    await case.look()
-    assert case.answers.verdict("two") is None
-    case.vllm.seed = 3
-    await case.prober.ask_now()
     assert case.answers.wrong is not None
-    found = engine("[engines.chat.probe]")
-    case.prober.configure(found, command.build(found))
-    await case.look()
+    if by == "reload":
+        found = engine("[engines.chat.probe]")
+        case.prober.configure(found, command.build(found))
+    else:
+        case.vllm.seed = 2 if by == "record" else 1
+        await case.prober.ask_now("root" if by == "record" else None)
     await case.clock.advance(60)
-    await case.look()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
     assert case.answers.wrong is None
     assert case.answers.verdict("two") is None
 
