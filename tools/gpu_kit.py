@@ -23,7 +23,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 UV = Path(sys.executable).with_name("uv")
-PART_BYTES = "60M"
+PART_BYTES = "44M"
 PLATFORM = "x86_64-manylinux_2_39"
 
 KERNELS = (
