@@ -5,8 +5,10 @@ table that a heading above it names (`## [engines.NAME]`), an engine without a m
 "…" stands for what is left out.
 """
 
+import json
 import re
 import shlex
+import socket
 import tomllib
 from collections.abc import Iterator
 from functools import cache
@@ -123,6 +125,22 @@ def toml_of(block: Block) -> str:
                 text = text.replace(f"{head}\n", f"{head}\n{model}", 1)
             else:
                 text = f"{text}\n{head}\n{model}"
+    for name in re.findall(r"^\[engines\.(\w+)\.group\]$", text, re.MULTILINE):
+        text = _with_group(text, name)
+    return text
+
+
+def _with_group(text: str, name: str) -> str:
+    """Complete a group of hosts that is shown in part; of its hosts, the first is this one."""
+    text = text.replace('"gpu01"', json.dumps(socket.gethostname()))
+    engine = tomllib.loads(text)["engines"][name]
+    head = f"[engines.{name}.group]\n"
+    if "hosts" not in engine["group"]:
+        text = text.replace(head, f"{head}hosts = {json.dumps([socket.gethostname(), 'gpu02'])}\n")
+    if "mode" not in engine["group"]:
+        text = text.replace(head, f'{head}mode = "data"\n')
+    elif engine["group"]["mode"] == "tensor" and "flags" not in engine:
+        text += f"\n[engines.{name}.flags]\ntensor-parallel-size = 2\n"
     return text
 
 
