@@ -224,7 +224,7 @@ class _Tree:
     def __init__(self, engine: SceneEngine) -> None:
         self._engine = engine
 
-    def read(self, _run_id: str, _shim_pid: int) -> ResourceUsage:
+    def read(self, _run_id: str, _shim_pid: int, _listing: object) -> ResourceUsage:
         """Return what it uses."""
         return ResourceUsage(self._engine.cpu_s, self._engine.resident_bytes, 3)
 
