@@ -31,8 +31,8 @@ def under_load(row: dict[str, Any]) -> None:
     with Load() as load:
         configure("modle = 1\n")
         sh("systemctl reload vllmd-daemon")
-        refused = until("a refusal", lambda: sh("journalctl -o cat -u vllmd-daemon | grep modle"))
-        assert "nothing changed" in refused
+        said = "journalctl -o cat -u vllmd-daemon | grep modle"
+        until("a refusal", lambda: "nothing changed" in sh(said))
         assert ready()["model"] == before["model"]
         configure(CONFIG.replace("org/model", "org/other"))
         sh("systemctl reload vllmd-daemon")
