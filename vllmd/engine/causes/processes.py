@@ -245,7 +245,7 @@ CAUSES = (
         signs={
             r"engine core exited unexpectedly": "vllm/v1/engine/core_client.py since 0.30",
             r"Engine ?[Cc]ore .*died unexpectedly": "vllm/v1/engine/core_client.py 0.9 to 0.29",
-            r"Failed core proc\(s\): .*: (?:-9|-15|0)\b": "vllm/v1/engine/utils.py since 0.9",
+            r"Failed core proc\(s\): .*: (?:-(?:9|15)|0)\b": "vllm/v1/engine/utils.py since 0.9",
             r"EngineDeadError": "vllm/v1/engine/exceptions.py since 0.8",
             r"MQLLMEngine is already dead|MQEngineDeadError|Engine loop has died"
             r"|Engine process \(pid \d+\) died": ("vllm/engine/multiprocessing 0.6 to 0.10"),
