@@ -29,7 +29,7 @@ from vllmd.config.secret_values import secrets_in, secrets_of
 from vllmd.config.urls import url_of
 from vllmd.control.client import ControlClient
 from vllmd.errors import VllmdError
-from vllmd.eventlog import narrative
+from vllmd.eventlog.stories import tell_all
 from vllmd.history.reading import EventFilter
 from vllmd.history.store import NAME
 from vllmd.shim.files import read_regular
@@ -153,7 +153,7 @@ def _files(client: ControlClient, places: _Places, notes: list[str]) -> Iterator
             EventFilter(since=time.time() - LOOK_BACK_S, limit=10_000),
         )
         yield "events.jsonl", "".join(f"{json.dumps(each.to_json())}\n" for each in told)
-        stories = [narrative.tell(e, told, time.time()).text for e in narrative.engines_in(told)]
+        stories = [each.text for each in tell_all(told, time.time())]
         yield "why.txt", "\n\n".join([*stories, ""])
     except VllmdError as error:
         notes.append(f"events: {error}")

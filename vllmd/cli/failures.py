@@ -9,6 +9,7 @@ from vllmd.cli.history_source import find_events
 from vllmd.control.client import ControlClient
 from vllmd.eventlog import narrative
 from vllmd.eventlog.bus import Event
+from vllmd.eventlog.stories import tell_all
 from vllmd.history.reading import EventFilter
 
 
@@ -24,5 +25,4 @@ def failures_told(client: ControlClient, config_path: Path) -> list[Event]:
 
 def stories(told: Sequence[Event]) -> list[dict[str, Any]]:
     """Return the story of each engine, as JSON has it."""
-    now = time.time()
-    return [narrative.tell(each, told, now).to_json() for each in narrative.engines_in(told)]
+    return [each.to_json() for each in tell_all(told, time.time())]

@@ -2,19 +2,14 @@
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vllmd.config import group
 
 if TYPE_CHECKING:
     from vllmd.config.model import EngineConfig
 
-PARALLEL_FLAGS = (
-    "tensor-parallel-size",
-    "pipeline-parallel-size",
-    "prefill-context-parallel-size",
-    "data-parallel-size",
-)
+PARALLEL_FLAGS = (*group.SPLITS, group.DP_SIZE)
 
 
 def visible_gpus(env: Mapping[str, str]) -> tuple[str, ...] | None:
@@ -37,11 +32,4 @@ def gpus_used(engine: "EngineConfig") -> int:
     flags = {**engine.flags, **(group.sizes(engine.group) if engine.group else {})}
     if isinstance(flags.get(group.DP_LOCAL), int):
         flags[group.DP_SIZE] = flags[group.DP_LOCAL]
-    count = 1
-    for name in PARALLEL_FLAGS:
-        count *= _size(flags.get(name, 1))
-    return math.ceil(count / _size(flags.get("nnodes", 1)))
-
-
-def _size(value: Any) -> int:
-    return value if isinstance(value, int) and value > 0 else 1
+    return math.ceil(group.product(flags, PARALLEL_FLAGS) / group.product(flags, ("nnodes",)))

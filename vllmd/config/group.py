@@ -38,7 +38,8 @@ _DERIVED = frozenset(
     }
 )
 """Flags that the table stands for, or that make another kind of group."""
-_SPLITS = ("tensor-parallel-size", "pipeline-parallel-size", "prefill-context-parallel-size")
+SPLITS = ("tensor-parallel-size", "pipeline-parallel-size", "prefill-context-parallel-size")
+"""Flags by which one copy of a model is spread over GPUs."""
 
 
 def _hosts(value: Any) -> tuple[FleetHost, ...]:
@@ -290,7 +291,7 @@ def _of_split(flags: Mapping[str, Any], group: GroupConfig) -> Iterator[TablePro
     if group.ranks_per_host != 1:
         fix = f'take it out, or set mode = "{DATA}"'
         yield TableProblem(("group", "ranks_per_host"), f'says nothing with mode = "{TENSOR}"', fix)
-    whole, given = _product(flags, _SPLITS), " times ".join(_SPLITS[:2])
+    whole, given = product(flags, SPLITS), " times ".join(SPLITS[:2])
     if whole % count or whole < count:
         yield TableProblem(
             ("group", "mode"),
@@ -300,7 +301,8 @@ def _of_split(flags: Mapping[str, Any], group: GroupConfig) -> Iterator[TablePro
         )
 
 
-def _product(flags: Mapping[str, Any], names: Collection[str]) -> int:
+def product(flags: Mapping[str, Any], names: Collection[str]) -> int:
+    """Return the product of what these flags say; one that is not there, or no size, is 1."""
     whole = 1
     for name in names:
         size = flags.get(name, 1)

@@ -11,6 +11,7 @@ from vllmd.control.answers import error
 from vllmd.errors import VllmdError
 from vllmd.eventlog import narrative
 from vllmd.eventlog.bus import Event
+from vllmd.eventlog.stories import tell_all
 from vllmd.history.reading import EventFilter
 from vllmd.util.clock import Clock, SystemClock
 
@@ -36,5 +37,4 @@ def route(
 
 def _told(found: Sequence[Event], now: float) -> JSONResponse:
     """Make stories of thousands of events, in a thread; the history has no secrets."""
-    stories = [narrative.tell(name, found, now) for name in narrative.engines_in(found)]
-    return JSONResponse({"stories": [each.to_json() for each in stories]})
+    return JSONResponse({"stories": [each.to_json() for each in tell_all(found, now)]})
