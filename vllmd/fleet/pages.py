@@ -47,12 +47,15 @@ class HostPageError(VllmdError):
         *,
         status: int | None = None,
         by_access: bool = False,
+        reached: bool = False,
     ) -> None:
         super().__init__(f"{host}: {reason}")
         self.host = host
         self.reason = reason
         self.status = status
         """The code of HTTP, if there was an answer."""
+        self.reached = reached or status is not None
+        """Whether the host itself answered or refused, and only gives no page."""
         self.by_access = by_access or status == 401
         """Whether another password or certificate may help: those in the files may be others by
         now."""
@@ -132,6 +135,10 @@ class HostPages:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Let go of all connections."""
         await self._client.aclose()
 
     async def get(self, host: FleetHost, path: str, *, max_bytes: int = MAX_PAGE_BYTES) -> bytes:
@@ -148,7 +155,8 @@ class HostPages:
                 raise HostPageError(host, f"no answer within {limit_s:g} s") from None
             except NO_ANSWER as error:
                 by_access = any(isinstance(each, ssl.SSLError) for each in _causes(error))
-                raise HostPageError(host, _in_words(error), by_access=by_access) from None
+                said, reached = _in_words(error)
+                raise HostPageError(host, said, by_access=by_access, reached=reached) from None
 
     async def get_json(
         self, host: FleetHost, path: str, *, max_bytes: int = MAX_PAGE_BYTES
@@ -160,7 +168,7 @@ class HostPages:
         except (ValueError, RecursionError):
             found = None
         if not isinstance(found, dict):
-            raise HostPageError(host, f"answers, but {path} is no page of vllmd")
+            raise HostPageError(host, f"answers, but {path} is no page of vllmd", reached=True)
         return found
 
     async def all_json(
@@ -202,20 +210,23 @@ def _of_status(code: int) -> str:
     return f"answered {code}"
 
 
-def _in_words(error: BaseException) -> str:
-    """Say why there was no answer: the deepest cause that the system named."""
+def _in_words(error: BaseException) -> tuple[str, bool]:
+    """Say why there was no answer, by the deepest cause that the system named.
+
+    Returns: the reason, and whether the host itself refused, or answered something else.
+    """
     for each in reversed(_causes(error)):
         if isinstance(each, ssl.SSLCertVerificationError):
-            return f"its certificate is not trusted: {each.verify_message}"
+            return f"its certificate is not trusted: {each.verify_message}", False
         if isinstance(each, ssl.SSLError):
-            return f"does not speak TLS as asked: {each.reason or each}"
+            return f"does not speak TLS as asked: {each.reason or each}", False
         if isinstance(each, ConnectionRefusedError):
-            return "Connection refused"  # asyncio has words of its own
+            return "Connection refused", True  # asyncio has words of its own
         if isinstance(each, OSError) and each.strerror:
-            return each.strerror
+            return each.strerror, False
     if isinstance(error, httpx.RemoteProtocolError):
-        return "answers no HTTP: does it speak TLS? fleet.ca_file, fleet.tls"
-    return str(error) or type(error).__name__
+        return "answers no HTTP: does it speak TLS? fleet.ca_file, fleet.tls", True
+    return str(error) or type(error).__name__, False
 
 
 def _causes(error: BaseException) -> list[BaseException]:

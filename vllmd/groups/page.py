@@ -75,7 +75,6 @@ class GroupPage:
     addresses: tuple[str, ...] = ()
     command_hash: str | None = None
     vllm: str | None = None
-    revision: str | None = None
 
     @property
     def role(self) -> str:
@@ -140,7 +139,7 @@ def from_json(shown: Mapping[str, Any]) -> GroupPage:
         if not isinstance(known.get(name, False), bool):
             raise TypeError(f"{name} is {known[name]!r}, and no truth value")
     _as_texts(known, "generation", "state", "problem", "failed_host")
-    _as_texts(known, "command_hash", "vllm", "revision")
+    _as_texts(known, "command_hash", "vllm")
     known["since"] = float(known.get("since", 0.0))
     known["addresses"] = tuple(map(str, known.get("addresses", ())))
     return GroupPage(**{**known, "host": str(known["host"]), "rank": int(known["rank"])})

@@ -13,8 +13,6 @@ from vllmd.groups.rules import GroupPeer
 
 MAX_BYTES = 256 * 1024
 RESOLVE_S = 5.0
-_REACHED = ("refused", "answers")
-"""In what is said of a host that can be reached, and gives no page."""
 
 
 class PeerWatch:
@@ -67,9 +65,7 @@ class PeerWatch:
         self.problem, self.refuses_access = error.reason, error.by_access
         if self._silent_since is None:
             self._silent_since = now
-        said = error.reason.lower()
-        reached = error.status is not None or any(word in said for word in _REACHED)
-        if reached:
+        if error.reached:
             self._cut_since = None
         elif self._cut_since is None:
             self._cut_since = now

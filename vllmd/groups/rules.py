@@ -9,7 +9,8 @@ Pure: no I/O, no clock. The head is fixed by the file, and the id of its run is 
 3. A head ends its generation when a member's run of it has ended, or when a member is neither heard
    of nor connected any more.
 
-So no two generations run at once, whatever is lost, late or cut off: `tests/model` searches that.
+So no two generations run at once, whatever is lost, late or cut off:
+`tests/helpers/group_search.py` searches that.
 A host that cannot be heard and is connected all the same is waited for: a partition of 41 s healed
 by itself (seen, vLLM 0.32), and a vllmd that was ended for an upgrade ends nothing that serves.
 """

@@ -148,7 +148,7 @@ class GroupsService:
         pages, self._pages = self._pages, None
         if pages is not None:
             with contextlib.suppress(OSError, RuntimeError):
-                await pages.__aexit__(None, None, None)
+                await pages.close()
 
 
 class _Following:

@@ -40,10 +40,17 @@ async def test_ask_a_page_ends_the_silence() -> None:
     assert peer.page.role == "head"
 
 
+def _refused() -> httpx.ConnectError:
+    """Return what httpx raises where nobody listens: the system's error is its cause."""
+    error = httpx.ConnectError("All connection attempts failed")
+    error.__cause__ = ConnectionRefusedError(111, "Connection refused")
+    return error
+
+
 @pytest.mark.parametrize(
     ("answer", "cut", "said"),
     [
-        (httpx.ConnectError("[Errno 111] Connection refused"), False, "refused"),
+        (_refused(), False, "refused"),
         (httpx.ConnectTimeout("timed out"), True, "timed out"),
         (503, False, "503"),
         ({"schema": 1}, False, "makes no sense"),

@@ -137,7 +137,7 @@ class Asked:
             def _answer(self, _: httpx.Request) -> httpx.Response:
                 return httpx.Response(200 if self.password == asked.right else 401, json={})
 
-            async def __aexit__(self, *args: object) -> None:
+            async def close(self) -> None:
                 asked.closed.append(self.password)
 
         monkeypatch.setattr("vllmd.groups.service.HostPages", Pages)
