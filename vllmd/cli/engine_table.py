@@ -71,7 +71,8 @@ def _state_in_full(engine: Engine, _now: float) -> str:
     return describe_state(dict(engine)) if engine.get("looked_for", True) else "not known yet"
 
 
-def _requests(engine: Engine, _now: float) -> str:
+def requests(engine: Engine) -> str:
+    """Return how many requests run and wait, such as ``3/0``."""
     running = engine.get("requests_running")
     return NOT_KNOWN if running is None else f"{running}/{engine.get('requests_waiting') or 0}"
 
@@ -96,7 +97,7 @@ _STATE = Column("STATE", lambda e, _: state(e), left=True)
 _FOR = Column("FOR", lambda e, now: format_duration(now - e["since"]), least=_DURATION)
 _RESTARTS = Column("RESTARTS", lambda e, _: str(e["restarts"]))
 _LOAD = (
-    Column("RUN/WAIT", _requests, 1),
+    Column("RUN/WAIT", lambda e, _: requests(e), 1),
     Column("TOK/S", lambda e, _: number(e.get("tokens_per_s")), 2, least=6),
     Column("TTFT95", lambda e, _: latency(e.get("ttft_p95_s")), 3),
     Column("ITL95", lambda e, _: latency(e.get("itl_p95_s")), 7),

@@ -5,6 +5,7 @@ replicas are several engines that serve one model.
 """
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -58,8 +59,6 @@ class FleetView:
         """Run it, and return what it printed. Raises: HostCommandError: it failed."""
         argv = self.argv(host, words)
         if self.is_one_host:
-            import sys
-
             argv = [sys.executable, "-m", "vllmd", *words, "--socket", str(self.client.path)]
         result = await run_on(argv, limit_s)
         if result.code:

@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import click
+import httpx
 
 from vllmd.cli import terminal
 from vllmd.cli.fleet_asking import FleetView, view_of
@@ -13,6 +14,8 @@ from vllmd.config.fleet import FleetHost
 from vllmd.control.client import ControlClient
 from vllmd.fleet.exports import haproxy, nginx, prometheus, router, systemd
 from vllmd.fleet.exports.services import FIRST_PORT, FleetService, services
+from vllmd.fleet.pages import HostPages, PageAccess
+from vllmd.fleet.router import RouterFollower
 from vllmd.util.clock import SystemClock
 
 FORMATS = ("haproxy", "nginx", "router", "prometheus", "systemd")
@@ -111,11 +114,6 @@ def follow_router(client: ControlClient, config_path: Path, engine: str, url: st
 
 
 async def _follow(view: FleetView, service: FleetService, url: str) -> None:
-    import httpx
-
-    from vllmd.fleet.pages import HostPages, PageAccess
-    from vllmd.fleet.router import RouterFollower
-
     access = await PageAccess.of(view.fleet)
     async with HostPages(access) as pages, httpx.AsyncClient(trust_env=False) as client:
         follower = RouterFollower(

@@ -173,14 +173,9 @@ async def _run(
 
 def _where_it_stands(rolling: RollingRestart, replicas: Sequence[Replica]) -> list[str]:
     """Say what was done and what was not, for who has to go on."""
-    done = [(each.host, each.name) for each in rolling.done]
     current = rolling.current
-    left = [
-        each
-        for each in replicas
-        if (each.host, each.name) not in done
-        and (current is None or (each.host, each.name) != (current.host, current.name))
-    ]
+    begun = {each.place for each in (*rolling.done, *([current] if current else []))}
+    left = [each for each in replicas if each.place not in begun]
     said = [f"restarted: {', '.join(each.label for each in rolling.done) or 'none'}"]
     if current is not None:
         said.append(f"asked to restart, and not seen to serve since: {current.label}")

@@ -132,8 +132,7 @@ def _widths(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
 
 def _row(replica: Replica) -> list[str]:
     engine = replica.engine
-    running = engine.get("requests_running")
-    load = "-" if running is None else f"{running}/{engine.get('requests_waiting') or 0}"
+    load = engine_table.requests(engine)
     since = engine.get("since")
     age = format_duration(replica.at - since) if isinstance(since, int | float) else "-"
     why = engine.get("reason") or ("" if replica.wanted else "stopped by hand, or no autostart")

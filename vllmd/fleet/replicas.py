@@ -73,6 +73,11 @@ class Replica:
         return self.engine.get("vllm_version")
 
     @property
+    def place(self) -> tuple[FleetHost, str]:
+        """Where it is: the same on every page of its host."""
+        return self.host, self.name
+
+    @property
     def label(self) -> str:
         """What it is called among those of all hosts."""
         return f"{self.name} on {self.host}"

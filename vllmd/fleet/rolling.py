@@ -135,8 +135,7 @@ class RollingRestart:
     async def _enough_others(self, replica: Replica) -> int:
         """Return how many others are ready now. Raises: BelowMinimumError: too few."""
         found = replicas_of(self.name, await self.pages())
-        own = (replica.host, replica.name)
-        others = sum(each.up for each in found if (each.host, each.name) != own)
+        others = sum(each.up for each in found if each.place != replica.place)
         if others < self.settings.min_ready:
             raise BelowMinimumError(
                 f"{replica.label} was not restarted: {others} other replicas of {self.name} "

@@ -28,7 +28,7 @@ from vllmd.probe.consequences import Consequences
 from vllmd.probe.due import RETRY_S, Due
 from vllmd.probe.identity import AnswersIdentity, carried, identity_of
 from vllmd.probe.judge import Judgement, judge, limit_of
-from vllmd.probe.looking import Looking, Outcome
+from vllmd.probe.looking import Looking, Outcome, Recording
 from vllmd.probe.model_files import ModelFiles
 from vllmd.probe.reference import KeptProbe, Reference
 from vllmd.probe.status import AnswersVerdict, ProbeStatus
@@ -277,6 +277,10 @@ class Prober:
         prompt = sum(len(each.tokens) for each in found)
         self._view.spent(run_id, prompt, sum(len(each.places) for each in found), len(found))
 
+    def _count(self, found: Outcome | Recording) -> None:
+        self._asked += found.asked
+        self._mismatches += found.mismatches
+
     async def _record(
         self, looking: Looking, now: AnswersIdentity, why: str, by: str | None, run_id: str
     ) -> None:
@@ -285,7 +289,7 @@ class Prober:
         Raises: NotAskedError, NotApplicableError.
         """
         made = await looking.record()
-        self._asked, self._mismatches = self._asked + made.asked, self._mismatches + made.mismatches
+        self._count(made)
         if made.broken is not None:
             return self._wrong(run_id, made.broken, why)
         if made.differed is not None:
@@ -331,10 +335,7 @@ class Prober:
         reference = self._kept.reference
         assert reference is not None
         now = carried(now, reference.identity)
-        self._asked, self._mismatches = (
-            self._asked + found.asked,
-            self._mismatches + found.mismatches,
-        )
+        self._count(found)
         self._judgement, self._found = found.judgement, found.differed
         if found.wrong is not None:
             return self._wrong(run_id, found.wrong, why, now.changed(reference.identity))
