@@ -1,28 +1,17 @@
 """A clock that can be stepped for the processes of one folder, and for nobody else."""
 
-import hashlib
-import os
 import struct
-import subprocess
-import tempfile
 from pathlib import Path
+
+from tests.helpers.built import built
 
 SOURCE = Path(__file__).with_suffix(".c")
 NAME = "clock.off"
 
 
 def library() -> Path:
-    """Return the built library; it is built once for each version of its source."""
-    digest = hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:16]
-    folder = Path(tempfile.gettempdir()) / f"vllmd-chaos-clock-{os.getuid()}-{digest}"
-    built = folder / "clock.so"
-    if not built.exists():
-        folder.mkdir(exist_ok=True)
-        fresh = folder / f"{os.getpid()}.so"
-        command = ["cc", "-O1", "-shared", "-fPIC", "-o", str(fresh), str(SOURCE), "-ldl"]
-        subprocess.run(command, check=True)
-        fresh.rename(built)
-    return built
+    """Return the built library."""
+    return built(SOURCE, "clock.so", "-ldl")
 
 
 def env(folder: Path) -> dict[str, str]:

@@ -1,13 +1,10 @@
 """A stand-in for NVIDIA's library, driven by a script, under the real pynvml."""
 
-import hashlib
 import json
-import os
-import subprocess
-import tempfile
 from pathlib import Path
 from typing import Any
 
+from tests.helpers.built import built
 from tests.helpers.make import DATA
 from tests.helpers.site import skip_or_fail
 
@@ -18,20 +15,11 @@ GIB = 1024**3
 
 
 def library() -> Path:
-    """Return the folder of the built library; it is built once for each version of its source."""
-    digest = hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:16]
-    folder = Path(tempfile.gettempdir()) / f"vllmd-fake-nvml-{os.getuid()}-{digest}"
-    built = folder / "libnvidia-ml.so.1"
-    if not built.exists():
-        folder.mkdir(exist_ok=True)
-        fresh = folder / f"{os.getpid()}.so"
-        command = ["cc", "-O1", "-shared", "-fPIC", "-o", str(fresh), str(SOURCE), "-lpthread"]
-        try:
-            subprocess.run(command, check=True)
-        except FileNotFoundError:
-            skip_or_fail("cc is not installed (see tools/system.sh)")
-        fresh.rename(built)
-    return folder
+    """Return the folder of the built library."""
+    try:
+        return built(SOURCE, "libnvidia-ml.so.1", "-lpthread").parent
+    except FileNotFoundError:
+        skip_or_fail("cc is not installed (see tools/system.sh)")
 
 
 def _value(name: str) -> Any:

@@ -12,7 +12,7 @@ import pytest
 from tests.helpers.ports import free_port
 from tests.helpers.replicas import Clients, Replicas, answers, fleet, haproxy, replicas
 from tests.helpers.servers import running as server
-from tests.helpers.site import VLLMD, wait_for
+from tests.helpers.site import VLLMD, skip_or_fail, wait_for
 
 SETTLE = "settle_s = 3\n"
 ROUTER = Path(__file__).parents[2] / "build" / "vllm-router" / "bin" / "vllm-router"
@@ -38,7 +38,7 @@ def nginx(made: Replicas, *, again: bool = True) -> Iterator[str]:
 def router(made: Replicas) -> Iterator[str]:
     """Run vllm-router as its unit does, and the follower beside it."""
     if not ROUTER.exists():
-        pytest.skip("vllm-router is not installed: make several-hosts does it")
+        skip_or_fail("vllm-router is not installed: make several-hosts does it")
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     unit = fleet(made, "export", "router", "--port", str(port)).stdout

@@ -5,6 +5,7 @@ import resource
 import shutil
 import signal
 import time
+from abc import abstractmethod
 from pathlib import Path
 
 from tests.chaos.faults.base import Fault, SignalFault, signal_fault
@@ -34,6 +35,10 @@ class Ended(SignalFault):
     which = "daemon"
     of_daemon = blinds = True
 
+    def seen(self, lab: Lab) -> str:
+        lab.site.daemon.poll()  # else it stays in /proc, as a zombie
+        return super().seen(lab)
+
     def undo(self, lab: Lab) -> None:
         lab.site.daemon.wait(30)
         time.sleep(0.5)
@@ -44,20 +49,12 @@ class Killed(Ended):
     name = "kill -9 of the daemon"
     number = signal.SIGKILL
 
-    def seen(self, lab: Lab) -> str:
-        lab.site.daemon.poll()
-        return super().seen(lab)
-
 
 class HandedOver(Ended):
     """A daemon that leaves its engines, as under systemd: an upgrade."""
 
     name = "SIGTERM to the daemon, and another one (an upgrade)"
     number = signal.SIGTERM
-
-    def seen(self, lab: Lab) -> str:
-        lab.site.daemon.poll()
-        return super().seen(lab)
 
 
 class NoDescriptors(Fault):
@@ -108,8 +105,9 @@ class Reload(Fault):
     def prepare(self, lab: Lab) -> None:
         self.good = lab.site.config.read_text()
 
+    @abstractmethod
     def text(self) -> str:
-        raise NotImplementedError
+        """Return what is written into the file."""
 
     def do(self, lab: Lab) -> None:
         lab.site.config.write_text(self.text())

@@ -1,7 +1,8 @@
 """What a supervisor does with its group, when a reload makes it another one."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,17 @@ def belongs(scene: Scene, group: EngineGroup, **other: Any) -> None:
     scene.supervisor.configure(scene.settings)
 
 
+@asynccontextmanager
+async def ready_member(folder: Path) -> AsyncIterator[tuple[Scene, GroupOfATest]]:
+    """Run an engine that is a member of a group, up to where it is ready."""
+    scene, member = Scene(folder), GroupOfATest("1 of a,b", is_member=True)
+    member.opened = True
+    belongs(scene, member)
+    async with running(scene):
+        await scene.until_state(State.READY)
+        yield scene, member
+
+
 @pytest.mark.parametrize("alone", [True, False])
 async def test_start_waits_at_the_gate_of_the_newest_group(tmp_path: Path, alone: bool) -> None:
     scene = Scene(tmp_path)
@@ -93,12 +105,7 @@ async def test_run_is_ended_by_the_newest_group(tmp_path: Path) -> None:
 
 
 async def test_release_of_a_group_that_is_none_any_more_is_not_waited_for(tmp_path: Path) -> None:
-    scene = Scene(tmp_path)
-    member = GroupOfATest("1 of a,b", is_member=True)
-    member.opened = True
-    belongs(scene, member)
-    async with running(scene):
-        await scene.until_state(State.READY)
+    async with ready_member(tmp_path) as (scene, member):
         scene.supervisor.stop()
         await scene.until(lambda: bool(member.released))
         belongs(scene, ALONE)
@@ -123,12 +130,7 @@ async def test_next_daemon_knows_as_which_part_a_run_was_started(tmp_path: Path)
 
 
 async def test_renew_tells_the_head_that_a_restart_is_wanted(tmp_path: Path) -> None:
-    scene = Scene(tmp_path)
-    member = GroupOfATest("1 of a,b", is_member=True)
-    member.opened = True
-    belongs(scene, member)
-    async with running(scene):
-        await scene.until_state(State.READY)
+    async with ready_member(tmp_path) as (scene, member):
         scene.supervisor.renew()
         assert member.wishes == []
         changed = command.build(engine("port = 1\nmax_model_len = 99"))
