@@ -146,7 +146,7 @@ endif
 # a real vLLM leaves more than half of two cores idle: the other tiers run beside it
 test: check long system build-tools container-tools browser ## everything but what needs a GPU or very long
 	@echo "engine, integration, packaging, container, dashboards, page and docs, two at a time: each is printed when it has ended"
-	@+$(MAKE) --no-print-directory -j2 --output-sync=target engine integration packaging container dashboards page docs-check
+	@+$(MAKE) --no-print-directory -k -j2 --output-sync=target engine integration packaging container dashboards page docs-check
 	@echo "not run: tests/gpu, which need an NVIDIA GPU and PyTorch (make gpu); the package in an emulated"
 	@echo "machine (make machine); the one for arm64 (make arm64); failures provoked on a real vLLM (make failures);"
 	@echo "each fault in each state (make chaos, make soak); a real vLLM in a container (make container-real); dashboards in every width and theme (make dashboards-seen)"

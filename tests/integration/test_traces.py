@@ -29,6 +29,9 @@ from vllmd.traces.forward.senders import EXPORT
 
 REQUESTS = "vllmd_span_requests_total"
 
+PATIENCE_S = 60
+"""How long an exporter retries: its 10 s would make this a test of how fast a daemon starts."""
+
 
 def grpc_address(made: Site) -> str:
     (line,) = [x for x in made.config.read_text().splitlines() if x.startswith("listen_grpc")]
@@ -55,12 +58,15 @@ def test_real_exporters_lose_no_span_over_a_restart_of_the_daemon(
     with receiving(tmp_path) as made:
         if protocol == "http":
             zipped = Compression.Gzip if packed else Compression.NoCompression
-            exporter = HttpExporter(endpoint=f"{made.otlp}/v1/traces", compression=zipped)
+            exporter = HttpExporter(
+                endpoint=f"{made.otlp}/v1/traces", compression=zipped, timeout=PATIENCE_S
+            )
         else:
             exporter = GrpcExporter(
                 endpoint=f"http://{grpc_address(made)}",
                 insecure=True,
                 compression=grpc.Compression.Gzip if packed else grpc.Compression.NoCompression,
+                timeout=PATIENCE_S,
             )
         with sdk(exporter) as provider:
             spans_like_vllms(provider, 1000)
@@ -70,7 +76,7 @@ def test_real_exporters_lose_no_span_over_a_restart_of_the_daemon(
             spans_like_vllms(provider, 700)
             time.sleep(0.5)
             made.start()
-            assert provider.force_flush(20_000)
+            assert provider.force_flush(1000 * PATIENCE_S)
             wait_for("what came meanwhile", lambda: sequences(made) == 700)
         accepted = made.samples("vllmd_otlp_requests_total")
         engines_own = {("accepted", "http")}  # of its start; it may come as late as this
