@@ -3,12 +3,12 @@
 from collections import deque
 from collections.abc import Mapping
 
-from tests.helpers.group_model import (
+from tests.helpers.group_model import Model
+from tests.helpers.group_states import (
     ALIVE,
     HEAD,
     NONE,
     READY,
-    Model,
     State,
     ViolationError,
     canonical,

@@ -103,3 +103,9 @@ def other_settings(scene: KeptScene, text: str) -> None:
     given = engine(f"{scene.text}\n{text}", str(scene.model))
     built = command.build(given, run=scene.folder)
     scene.supervisor.configure(attrs.evolve(scene.settings, engine=given, command=built))
+
+
+def problem(scene: KeptScene) -> str:
+    status = scene.keeper.status
+    assert status is not None
+    return status.problem or ""

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 import attrs
 import pytest
 
-from tests.helpers.group_model import Model, Rules, ViolationError
+from tests.helpers.group_model import Model
 from tests.helpers.group_search import search
+from tests.helpers.group_states import Rules, ViolationError
 from vllmd.groups import rules
 from vllmd.groups.page import RESTART, EndOfPart, GroupPage, GroupWish
 from vllmd.groups.rules import GONE_S, LOST_S, Decision, GroupPeer, Limits, Own

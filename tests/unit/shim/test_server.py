@@ -1,57 +1,20 @@
 import json
 import select
 import socket
-import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.helpers.shim_loop import Loop, lines
 from vllmd.shim import protocol
-from vllmd.shim.internal_errors import InternalErrors
 from vllmd.shim.server import (
     MAX_ANSWERS,
     MAX_CLIENTS,
     MAX_PENDING_BYTES,
     MAX_WATCHERS,
     ShimConnection,
-    ShimServer,
 )
-
-
-class Loop:
-    """A server and the poll loop that a shim would run for it."""
-
-    def __init__(self, path: Path) -> None:
-        self.poll = select.poll()
-        self.mistakes = InternalErrors()
-        self.answer: Callable[[dict[str, Any]], dict[str, Any]] = lambda request: {
-            "echo": request.get("op")
-        }
-        self.server = ShimServer(str(path), self.poll, self._ask, self.mistakes)
-        self.path = path
-
-    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        return self.answer(request)
-
-    def turn(self) -> None:
-        while ready := self.poll.poll(0):
-            for fd, events in ready:
-                self.server.handle(fd, events)
-
-    def connect(self) -> socket.socket:
-        client = socket.socket(socket.AF_UNIX)
-        client.settimeout(2)
-        client.connect(str(self.path))
-        self.turn()
-        return client
-
-
-@pytest.fixture
-def loop(tmp_path: Path) -> Loop:
-    return Loop(tmp_path / "s.sock")
 
 
 def test_requests_in_one_packet_are_answered_in_order(loop: Loop) -> None:
@@ -78,18 +41,6 @@ def test_garbage_gets_an_error_and_the_connection_lives(loop: Loop) -> None:
     client.sendall(b'{"op":"a"}\n')
     loop.turn()
     assert client.recv(1000) == b'{"echo":"a"}\n'
-
-
-def lines(client: socket.socket) -> list[dict[str, Any]]:
-    """Return what has been answered."""
-    client.setblocking(False)
-    got = b""
-    try:
-        while block := client.recv(1 << 20):
-            got += block
-    except BlockingIOError:
-        pass
-    return [json.loads(line) for line in got.splitlines()]
 
 
 @pytest.mark.parametrize("more", [1, 8192, 10_000_000])
@@ -249,30 +200,6 @@ def test_client_that_hangs_up_while_it_is_answered_is_let_go(loop: Loop) -> None
     assert loop.server._clients == {}
 
 
-def test_close_tells_watchers_only_and_removes_the_socket(loop: Loop) -> None:
-    watcher, other = loop.connect(), loop.connect()
-    watcher.sendall(b'{"op":"watch"}\n')
-    loop.turn()
-    assert watcher.recv(1000) == b'{"echo":"status"}\n'
-    loop.server.close({"bye": 1}, 1.0)
-    assert watcher.recv(1000) == b'{"bye":1}\n'
-    assert other.recv(1000) == b""
-    assert not loop.path.exists()
-
-
-def test_close_those_who_read_learn_the_end_though_others_do_not(loop: Loop) -> None:
-    stuck, watcher = loop.connect(), loop.connect()
-    watcher.sendall(b'{"op":"watch"}\n')
-    loop.turn()
-    assert lines(watcher) == [{"echo": "status"}]
-    loop.answer = lambda _: {"lines": ["x" * 300_000]}
-    stuck.sendall(b'{"op":"watch"}\n')
-    loop.turn()
-    loop.path.unlink()  # somebody's hand
-    loop.server.close({"bye": 1}, 0.05)
-    assert lines(watcher) == [{"bye": 1}]
-
-
 def test_empty_line_is_a_request_of_its_own(loop: Loop) -> None:
     client = loop.connect()
     client.sendall(b'\n{"op":"a"}\n{"op":"b"}\n')
@@ -280,25 +207,6 @@ def test_empty_line_is_a_request_of_its_own(loop: Loop) -> None:
     refused, *answers = lines(client)
     assert "error" in refused
     assert answers == [{"echo": "a"}, {"echo": "b"}]
-
-
-def test_close_waits_for_nobody_once_its_time_is_over(loop: Loop) -> None:
-    class Waiting(socket.socket):
-        def settimeout(self, value: float | None) -> None:
-            waited.append(value or 0.0)
-            super().settimeout(value)
-
-    waited: list[float] = []
-    watchers = [loop.connect() for _ in range(3)]
-    for watcher in watchers:
-        watcher.sendall(b'{"op":"watch"}\n')
-        loop.turn()
-    for client in loop.server._clients.values():
-        client.connection = Waiting(fileno=client.connection.detach())
-    waited.clear()
-    loop.server.close({"bye": 1}, 0.0)
-    assert len(waited) == len(watchers)
-    assert max(waited) < 0.1
 
 
 def test_server_takes_the_place_of_a_dead_ones_socket(tmp_path: Path) -> None:
@@ -328,27 +236,6 @@ def test_serve_a_client_that_still_has_to_be_told_something_is_asked_nothing(loo
     assert client.pending.endswith(b"x")
     ours.close()
     theirs.close()
-
-
-def test_close_waits_for_a_watcher_that_is_slow(loop: Loop) -> None:
-    client = loop.connect()
-    client.settimeout(20)
-    client.sendall(b'{"op":"watch"}\n')
-    loop.turn()
-    (served,) = loop.server._clients.values()
-    served.pending = b"x" * 10_000_000
-    got = bytearray()
-
-    def read() -> None:
-        time.sleep(0.2)
-        while block := client.recv(1 << 20):
-            got.extend(block)
-
-    reading = threading.Thread(target=read)
-    reading.start()
-    loop.server.close({"exit_code": 0}, 20)
-    reading.join()
-    assert got.endswith(b'x{"exit_code":0}\n')
 
 
 def test_accept_of_a_client_that_is_gone_already_is_nothing(loop: Loop) -> None:

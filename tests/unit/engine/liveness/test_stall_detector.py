@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.helpers.stalling import LIMITS, POLL_S, Engine
 from vllmd.config.model import LivenessConfig
 from vllmd.engine.liveness import stall_detector
 from vllmd.engine.liveness.hang_watch import HangWatch
@@ -28,42 +29,6 @@ from vllmd.engine.liveness.reading import (
 from vllmd.engine.liveness.stall_detector import LoadStallDetector, StallDetector, Verdict
 from vllmd.engine.liveness.work_baseline import Least, WorkBaseline
 from vllmd.util.units import format_duration
-
-LIMITS = LivenessConfig(stall_s=120, hang_s=600)
-POLL_S = 5.0
-
-
-@attrs.define
-class Engine:
-    """A simulated engine: what it counts, and what its processes have used."""
-
-    at: float = 0.0
-    steps: float = 0.0
-    stepped_at: float = 0.0
-    running: int = 0
-    waiting: int = 0
-    sleeping: bool = False
-    answer: PageAnswer = PageAnswer.PAGE
-    api_cpu_s: float = 0.0
-    core_cpu_s: float = 0.0
-
-    def reading(self) -> Reading:
-        if self.answer is not PageAnswer.PAGE:
-            return Reading(self.at, self.answer)
-        ranks = {"0": RankProgress(self.steps, self.running, self.waiting)}
-        return Reading(self.at, PageAnswer.PAGE, ranks, self.sleeping)
-
-    def activity(self) -> ProcessActivity:
-        return ProcessActivity(self.api_cpu_s, self.core_cpu_s, 0)
-
-    def step(self, count: int = 1) -> None:
-        self.steps += count
-        self.stepped_at = self.at
-
-    def passes(self, seconds: float, *, cpu: float = 0.0, api_cpu: float = 0.0) -> None:
-        self.at += seconds
-        self.core_cpu_s += cpu * seconds
-        self.api_cpu_s += api_cpu * seconds
 
 
 def until_stalled(
@@ -330,67 +295,12 @@ def test_judge_hang_after_any_history_is_found_in_time(seed: int, after: int, sp
     assert found_s <= limit_s + 3 * POLL_S
 
 
-@pytest.mark.parametrize("io_bytes", [0, 10_000_000])
-def test_load_judge_bytes_that_move_are_progress(io_bytes: int) -> None:
-    detector = LoadStallDetector(100, POLL_S)
-    found = None
-    for n in range(60):
-        activity = ProcessActivity(0.0, 0.0, n * io_bytes)
-        found = found or detector.assess(n * POLL_S, spoke=False, activity=activity)
-    assert (found is None) == (io_bytes > 0)
-
-
-def test_load_judge_vram_that_grows_is_progress() -> None:
-    detector = LoadStallDetector(100, POLL_S)
-    for n in range(60):
-        activity = ProcessActivity(0.0, 0.0, 0, gpu_memory_bytes=n)
-        assert detector.assess(n * POLL_S, spoke=False, activity=activity) is None
-
-
-def test_load_judge_what_cannot_be_read_is_no_stall() -> None:
-    detector = LoadStallDetector(100, POLL_S)
-    for n in range(60):
-        assert detector.assess(n * POLL_S, spoke=False, activity=None) is None
-
-
-def test_load_judge_heartbeats_between_processes_are_no_progress() -> None:
-    detector = LoadStallDetector(100, POLL_S)
-    found = [
-        detector.assess(
-            n * POLL_S, spoke=False, activity=ProcessActivity(0.0, 0.0, int(n * POLL_S * 1024))
-        )
-        for n in range(60)
-    ]
-    assert found[-1] is not None
-
-
-def test_load_judge_counts_from_the_first_look_and_only_time_that_passes() -> None:
-    detector, still = LoadStallDetector(100, POLL_S), ProcessActivity(1.0, 1.0, 1)
-    assert detector.assess(0.0, spoke=False, activity=still) is None
-    for at in (0.0, 0.0, 50.0, 50.0, -10.0, 50.0, 99.0):
-        detector.assess(min(at, 30.0), spoke=False, activity=still)
-    assert detector.assess(30.0, spoke=False, activity=still) is None
-
-
-def test_load_judge_is_over_at_its_limit_and_not_a_second_before() -> None:
-    detector, still = LoadStallDetector(100, POLL_S), ProcessActivity(1.0, 1.0, 1)
-    looks = [*(n * POLL_S for n in range(20)), 99.5]
-    assert {detector.assess(at, spoke=False, activity=still) for at in looks} == {None}
-    assert detector.assess(100.0, spoke=False, activity=still) is not None
-
-
 def test_judges_looks_at_the_same_time_are_no_time() -> None:
     load, still = LoadStallDetector(100, POLL_S), ProcessActivity(1.0, 1.0, 1)
     assert {load.assess(7.0, spoke=False, activity=still) for _ in range(200)} == {None}
     detector, engine = StallDetector(LIMITS, POLL_S), Engine(running=1)
     verdicts = {detector.assess(engine.reading(), engine.activity).verdict for _ in range(200)}
     assert verdicts == {Verdict.BUSY}
-
-
-def test_load_judge_time_that_was_not_watched_does_not_count() -> None:
-    detector, still = LoadStallDetector(100, POLL_S), ProcessActivity(1.0, 1.0, 1)
-    for at in (0.0, 5.0, 5.0 + 8 * 3600, 10.0 + 8 * 3600):  # nobody looked all night
-        assert detector.assess(at, spoke=False, activity=still) is None
 
 
 def test_judge_engine_that_slept_is_suspected_anew() -> None:
@@ -405,15 +315,6 @@ def test_judge_engine_that_slept_is_suspected_anew() -> None:
         engine.at += POLL_S
     assert Verdict.SLEEPING in verdicts
     assert Verdict.STALLED not in verdicts  # 100 s before, and 100 s after
-
-
-def test_load_judge_looks_whose_time_is_not_known_are_compared_by_their_distance() -> None:
-    detector = LoadStallDetector(120, POLL_S)
-    detector.assess(0.0, spoke=False, activity=ProcessActivity(0.0, 0.0, 0))
-    for at in (5.0, 10.0):
-        assert (
-            detector.assess(at, spoke=False, activity=ProcessActivity(0.0, 0.0, 0, at=at)) is None
-        )
 
 
 @pytest.mark.parametrize(("cpu", "limit_s"), [(0.0, LIMITS.stall_s), (1.0, LIMITS.hang_s)])
