@@ -42,11 +42,14 @@ class ScriptReader:
         Raises: VllmdError: it is none.
         """
         try:
-            self._interpreter.run(parse(text, state.place(line)), state)
+            script = parse(text, state.place(line))
+            state.followed.read(script, state.source)
+            self._interpreter.run(script, state)
         except RecursionError:
             raise VllmdError(f"{state.source}: it is nested too deeply to be read") from None
 
     def _simple(self, _: Interpreter, node: Simple, state: ShellState) -> bool | None:
+        state.followed.come_to(node, state.source)
         expansion = Expansion(state, node.line, substitute)
         words = [field for word in node.words for field in expansion.words(word.text)]
         if not words:
@@ -328,4 +331,7 @@ def launches_of(
     state.exported |= set(variables)
     state.used |= set(used)
     ScriptReader(other).read(text, state, place.line)
+    if state.launches:
+        for each in state.followed.remarks():
+            notes.remark(each)
     return state.launches, state.unread

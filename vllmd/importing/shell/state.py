@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 from vllmd.importing.launch import Launch
+from vllmd.importing.shell.followed import FollowedCommands
 from vllmd.importing.shell.syntax import Node
 from vllmd.importing.surroundings import Notes, Surroundings, join
 from vllmd.importing.unknown import Place, mark
@@ -51,7 +52,8 @@ class ShellState:
     sessions: dict[str, "ShellState"] = attrs.field(factory=dict)
     """Shells of tmux that keys are sent to, one after the other."""
     unread: dict[str, list[int]] = attrs.field(factory=dict)
-    """Commands that are not followed, and their lines."""
+    """Commands that are not looked into, and their lines."""
+    followed: FollowedCommands = attrs.field(factory=FollowedCommands)
     ended: bool = False
     leaves: tuple[str, int] | None = None
     """`break` or `continue`, and of how many loops."""
