@@ -57,6 +57,7 @@ class GpuScene:
         )
         monkeypatch.setattr(self.gpus.reader, "tell", self._tell)
         self.gpus.reader.fast.problem = None
+        self.titles: dict[int, str] = {}
         self.say("hello", source="nvml", driver="580.1", library="/x/libnvidia-ml.so.580.1")
         self.say("devices", devices=[self.device(G1, 0), self.device(G2, 1)])
         self.fast()
@@ -108,7 +109,10 @@ class GpuScene:
     def holds(self, *held: tuple[str, int, int, Owner, str | None]) -> None:
         """List processes: the GPU, process id, GiB, owner and engine of each."""
         devices = {}
-        self.owners = {pid: Holder(pid, 0, o, e, f"proc{pid}") for _, pid, _, o, e in held}
+        self.owners = {
+            pid: Holder(pid, 0, o, e, self.titles.get(pid, f"proc{pid}"))
+            for _, pid, _, o, e in held
+        }
         for uuid in (G1, G2):
             mine = [(pid, gib * GIB) for u, pid, gib, _, _ in held if u == uuid]
             used = sum(size for _, size in mine)

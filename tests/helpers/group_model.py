@@ -141,7 +141,7 @@ class Model:
             page=_shown(view.page, other) if view.page else None,
             silent_s=SILENT_S[view.silence],
             cut_s=SILENT_S[view.cut],
-            unconnected_s=0.0 if state.connected[member] else LOST_S,
+            unconnected_s=0.0 if state.connected[member] or view.page is None else LOST_S,
         )
 
     def _acted(

@@ -1,9 +1,12 @@
 """Parts of a group without processes and networks: each has an engine that a test moves."""
 
 import asyncio
+import errno
+from collections.abc import Collection
 from typing import Any
 
 import attrs
+import httpx
 
 from tests.helpers.clock import FakeClock
 from tests.helpers.make import engine, status
@@ -15,12 +18,32 @@ from vllmd.engine.process.run_state import Run
 from vllmd.engine.restart.policy import Hold
 from vllmd.engine.state_machine import State
 from vllmd.engine.status import EngineStatus
+from vllmd.fleet.pages import HostPages, PageAccess
 from vllmd.groups.page import from_json
 from vllmd.groups.part import GroupPart
 from vllmd.groups.peers import PeerWatch
 from vllmd.util.loop_lag import LoopLag
 
+
+def _no_route(request: httpx.Request) -> httpx.Response:
+    raise httpx.ConnectError("no") from OSError(errno.EHOSTUNREACH, "No route to host")
+
+
+CUT_OFF = HostPages(PageAccess(), transport=httpx.MockTransport(_no_route))
+"""What asks hosts of which none answers; with a `Network` none of them is asked by TCP."""
 HOSTS = ("10.0.0.1", "10.0.0.2", "10.0.0.3")
+
+
+class Network:
+    """Of all hosts that are asked by TCP: whether nothing comes back."""
+
+    def __init__(self) -> None:
+        self.cut: bool | None = True
+
+    async def is_cut(self, addresses: Collection[str], port: int) -> bool | None:
+        assert addresses
+        assert port
+        return self.cut
 
 
 @attrs.define
@@ -32,6 +55,7 @@ class OwnOfATest:
     is_wanted: bool = True
     has_served: bool = False
     gpus_busy: bool | None = None
+    idle_ranks: frozenset[int] = frozenset()
     place: str | None = None
     last_exit: Exit | None = None
     problem: str | None = None

@@ -146,7 +146,8 @@ def arguments(engine: "EngineConfig", traces: str | None = None) -> list[str]:
     if traces:
         args += written(ENDPOINT, traces)
     for flag, value in engine.flags.items():
-        args += written(flag, value)
+        if not group.is_left_out(engine, flag):
+            args += written(flag, value)
     return args
 
 

@@ -40,6 +40,8 @@ _DERIVED = frozenset(
 """Flags that the table stands for, or that make another kind of group."""
 SPLITS = ("tensor-parallel-size", "pipeline-parallel-size", "prefill-context-parallel-size")
 """Flags by which one copy of a model is spread over GPUs."""
+OF_THE_API = frozenset({"api-server-count"})
+"""Flags of the head only: with `--headless` vLLM refuses them (run in serve.py)."""
 
 
 def _hosts(value: Any) -> tuple[FleetHost, ...]:
@@ -187,6 +189,11 @@ def arguments(engine: "EngineConfig") -> list[str]:
     return [*found, "--headless"] if rank else found
 
 
+def is_left_out(engine: "EngineConfig", flag: str) -> bool:
+    """Tell whether a flag of the common table is not for this host's part."""
+    return flag in OF_THE_API and is_member(engine)
+
+
 def variables(engine: "EngineConfig") -> dict[str, str]:
     """Return the variables of this host's part of a group."""
     group = engine.group
@@ -208,6 +215,10 @@ def common_hash(engine: "EngineConfig", argv: Sequence[str], own: Mapping[str, s
     derived, words = arguments(engine), list(argv)
     at = next((i for i in range(len(words)) if words[i : i + len(derived)] == derived), len(words))
     words = [*words[1:at], *words[at + len(derived) :]]
+    for flag in OF_THE_API:
+        if (name := f"--{flag}") in words:
+            at = words.index(name)
+            del words[at : at + 2]
     host = variables(engine)
     env = {name: value for name, value in own.items() if name not in host}
     env = {name: value for name, value in env.items() if name not in engine.secret_variables}

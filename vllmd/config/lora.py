@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from vllmd.config import rules
+from vllmd.config.group import DP_SIZE, sizes
 from vllmd.config.rules import RuleError, key, text
 from vllmd.util.units import HOUR_S
 
@@ -134,8 +135,10 @@ def dynamic_problem(engine: "EngineConfig") -> str | None:
 def api_servers(engine: "EngineConfig") -> int:
     """Return how many API servers the engine has."""
     flags = engine.flags
-    local = flags.get("data-parallel-size-local", flags.get("data-parallel-size", 1))
-    servers = flags.get("api-server-count", local)
+    ranks = flags.get("data-parallel-size-local", flags.get("data-parallel-size", 1))
+    if engine.group is not None:  # the head has one for each rank of all hosts
+        ranks = sizes(engine.group).get(DP_SIZE, 1)
+    servers = flags.get("api-server-count", ranks)
     return servers if isinstance(servers, int) and servers > 0 else 1
 
 

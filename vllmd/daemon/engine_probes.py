@@ -238,7 +238,7 @@ class EngineProbes:
         self._group.saw(reading)
         return reading
 
-    async def _ask_rank(self, rank: int) -> str | None:
+    async def _ask_rank(self, rank: int | None) -> str | None:
         return await send_canary(self._client, self._engine, self._key, rank)
 
     async def look_afresh(self, canary: bool) -> FreshLook:

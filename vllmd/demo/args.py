@@ -85,6 +85,9 @@ def parse_args(argv: Sequence[str]) -> Args:
     _add_of_groups(serve)
     _add_of_both(serve)
     space = parser.parse_args(argv)
+    if space.headless and space.api_server_count:
+        text = f"ValueError: --api-server-count={space.api_server_count} cannot be used with "
+        raise SystemExit(f"{text}--headless (no API servers are started in headless mode).")
     mapping = space.load_format == "ipc_cache"
     return Args(
         model=space.model_tag,
@@ -138,6 +141,7 @@ def _add_of_groups(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data-parallel-address", default="127.0.0.1")
     parser.add_argument("--data-parallel-rpc-port", type=int, default=29550)
     parser.add_argument("--headless", action="store_true")
+    parser.add_argument("--api-server-count", type=int)
     parser.add_argument("--pipeline-parallel-size", type=int, default=1)
 
 

@@ -87,6 +87,10 @@ class EngineGpus:
         """Tell whether they compute for the engine."""
         return None
 
+    def idle_ranks(self) -> frozenset[int]:
+        """Return the data parallel ranks whose GPUs are known to compute nothing."""
+        return frozenset()
+
     def traces(self, since: float, until: float) -> tuple[GpuTrace, ...] | None:
         """Return what each of them showed between two monotonic times.
 

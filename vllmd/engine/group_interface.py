@@ -34,11 +34,13 @@ class GroupStatus:
     rank: int
     mode: str
     hosts: Mapping[str, str]
-    """The state of each host's part; `unreachable` where its vllmd does not answer, `unknown` where
-    it was not asked yet."""
+    """The state of each host's part; `unreachable` where its vllmd does not answer, `unreadable`
+    where what it answers is no page for this host, `unknown` where it was not asked yet."""
     generation: str | None = None
     red: str | None = None
     """Why no new request is to come; None if they may."""
+    doubt: str | None = None
+    """What does not get on, and may only be busy."""
     waits_for: str | None = None
     """What the next start waits for."""
     failed_host: str | None = None
@@ -47,10 +49,12 @@ class GroupStatus:
     """How, in words."""
     differences: tuple[str, ...] = ()
     """What is not the same on all hosts, and ought to be."""
+    silent: Mapping[str, str] = attrs.field(factory=dict)
+    """Why, of each host whose page cannot be read."""
 
     def to_json(self) -> dict[str, Any]:
         """Return what `vllmd status --json` prints."""
-        return {**attrs.asdict(self), "hosts": dict(self.hosts)}
+        return {**attrs.asdict(self), "hosts": dict(self.hosts), "silent": dict(self.silent)}
 
 
 class EngineGroup:
@@ -103,7 +107,7 @@ class EngineGroup:
     def saw(self, reading: Reading) -> None:
         """Note what the engine's page shows."""
 
-    def use_probe(self, ask: Callable[[int], Awaitable[str | None]]) -> None:
+    def use_probe(self, ask: Callable[[int | None], Awaitable[str | None]]) -> None:
         """Say how one data parallel rank is asked for a token."""
 
     def wished(self, what: str) -> None:

@@ -231,7 +231,7 @@ class EnginesCollector:
         hosts = GaugeMetricFamily(
             "vllmd_group_members",
             "Hosts of the engine's group by the state of their part, as the head hears it; "
-            "'unreachable' where a vllmd does not answer.",
+            "'unreachable' where a vllmd does not answer, 'unreadable' where its page is no use.",
             labels=[LABEL, "state"],
         )
         for engine in engines:
@@ -241,7 +241,7 @@ class EnginesCollector:
             if group.rank:
                 continue
             states = [*group.hosts.values()]
-            for each in sorted({*states, str(State.READY), "unreachable"}):
+            for each in sorted({*states, str(State.READY), "unreachable", "unreadable"}):
                 hosts.add_metric([engine.name, each], states.count(each))
         yield from (part, hosts)
 

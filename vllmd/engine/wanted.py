@@ -47,6 +47,11 @@ class WantedEngine:
         """Whether its GPUs compute for it; None if that is not known."""
         return self._settings.context.gpu.busy()
 
+    @property
+    def idle_ranks(self) -> frozenset[int]:
+        """The data parallel ranks whose GPUs are known to compute nothing."""
+        return self._settings.context.gpu.idle_ranks()
+
     def start(self) -> None:
         """Want the engine to run, at once; a hold and all failures are forgotten."""
         self._wanted = True

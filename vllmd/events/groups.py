@@ -28,3 +28,27 @@ class GroupWishHeard(TypedEvent):
 
     wish: str
     refused: str | None = omitted(None)
+
+
+@attrs.frozen(kw_only=True)
+class GroupHostSilent(TypedEvent):
+    """The page of another host of a group could not be read for half a minute."""
+
+    name = "group.host_silent"
+    level = "warning"
+
+    host: str
+    how: str
+    """`unreachable`, or `unreadable` if the host answers, and what is wrong is its page or how it
+    is asked."""
+    problem: str
+
+
+@attrs.frozen(kw_only=True)
+class GroupHostHeard(TypedEvent):
+    """The page of another host of a group can be read again."""
+
+    name = "group.host_heard"
+
+    host: str
+    after_s: float

@@ -47,15 +47,12 @@ class HostPageError(VllmdError):
         *,
         status: int | None = None,
         by_access: bool = False,
-        reached: bool = False,
     ) -> None:
         super().__init__(f"{host}: {reason}")
         self.host = host
         self.reason = reason
         self.status = status
         """The code of HTTP, if there was an answer."""
-        self.reached = reached or status is not None
-        """Whether the host itself answered or refused, and only gives no page."""
         self.by_access = by_access or status == 401
         """Whether another password or certificate may help: those in the files may be others by
         now."""
@@ -155,8 +152,7 @@ class HostPages:
                 raise HostPageError(host, f"no answer within {limit_s:g} s") from None
             except NO_ANSWER as error:
                 by_access = any(isinstance(each, ssl.SSLError) for each in _causes(error))
-                said, reached = _in_words(error)
-                raise HostPageError(host, said, by_access=by_access, reached=reached) from None
+                raise HostPageError(host, _in_words(error), by_access=by_access) from None
 
     async def get_json(
         self, host: FleetHost, path: str, *, max_bytes: int = MAX_PAGE_BYTES
@@ -168,7 +164,7 @@ class HostPages:
         except (ValueError, RecursionError):
             found = None
         if not isinstance(found, dict):
-            raise HostPageError(host, f"answers, but {path} is no page of vllmd", reached=True)
+            raise HostPageError(host, f"answers, but {path} is no page of vllmd", status=200)
         return found
 
     async def all_json(
@@ -196,7 +192,8 @@ class HostPages:
             async for part in response.aiter_bytes():
                 content += part
                 if len(content) > max_bytes:
-                    raise HostPageError(host, f"sends more than {format_bytes(max_bytes)}")
+                    said = f"sends more than {format_bytes(max_bytes)}"
+                    raise HostPageError(host, said, status=200)
         return bytes(content)
 
 
@@ -210,23 +207,20 @@ def _of_status(code: int) -> str:
     return f"answered {code}"
 
 
-def _in_words(error: BaseException) -> tuple[str, bool]:
-    """Say why there was no answer, by the deepest cause that the system named.
-
-    Returns: the reason, and whether the host itself refused, or answered something else.
-    """
+def _in_words(error: BaseException) -> str:
+    """Say why there was no answer, by the deepest cause that the system named."""
     for each in reversed(_causes(error)):
         if isinstance(each, ssl.SSLCertVerificationError):
-            return f"its certificate is not trusted: {each.verify_message}", False
+            return f"its certificate is not trusted: {each.verify_message}"
         if isinstance(each, ssl.SSLError):
-            return f"does not speak TLS as asked: {each.reason or each}", False
+            return f"does not speak TLS as asked: {each.reason or each}"
         if isinstance(each, ConnectionRefusedError):
-            return "Connection refused", True  # asyncio has words of its own
+            return "Connection refused"  # asyncio has words of its own
         if isinstance(each, OSError) and each.strerror:
-            return each.strerror, False
+            return each.strerror
     if isinstance(error, httpx.RemoteProtocolError):
-        return "answers no HTTP: does it speak TLS? fleet.ca_file, fleet.tls", True
-    return str(error) or type(error).__name__, False
+        return "answers no HTTP: does it speak TLS? fleet.ca_file, fleet.tls"
+    return str(error) or type(error).__name__
 
 
 def _causes(error: BaseException) -> list[BaseException]:

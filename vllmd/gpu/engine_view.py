@@ -1,6 +1,7 @@
 """The GPUs as the supervisor of one engine asks for them: where GPU readings meet supervision."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,8 @@ from vllmd.util.units import MIB, format_bytes
 NOTICEABLE_BYTES = 256 * MIB
 """Less than this in another's hands keeps no engine from starting."""
 RECOVERY = "recovery_action"
+RANK = re.compile(r"_DP(\d+)(?!\d)")
+"""In the title of a process. Source: vLLM 0.32: `VLLM::EngineCore_DP1`, `VLLM::Worker_DP1_TP0`."""
 CONFIG_FILE = "config"
 """The flag for a file of flags, which may name another share of the memory."""
 MEMORY = ("memory_total_bytes", "memory_reserved_bytes", "memory_free_bytes")
@@ -186,6 +189,19 @@ class ReadEngineGpus(EngineGpus):
             if ratio > 0:
                 return True if len(own) == len(holders) else None
         return False if found else None
+
+    def idle_ranks(self) -> frozenset[int]:
+        """Return the data parallel ranks whose GPUs are known to compute nothing.
+
+        A rank is told by the titles of its processes.
+        """
+        gpus, idle, others = self._gpus, set[int](), set[int]()
+        for device in gpus.latest.devices.values():
+            own = [h for h in gpus.holders(device.uuid) if h.is_of(self._engine.name)]
+            found = {int(rank[1]) for h in own if (rank := RANK.search(h.name))}
+            is_idle = gpus.values(device).get("busy_ratio") == 0
+            (idle if is_idle else others).update(found)
+        return frozenset(idle - others)
 
     def traces(self, since: float, until: float) -> tuple[GpuTrace, ...] | None:
         """Return what its GPUs showed between two monotonic times.

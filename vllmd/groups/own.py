@@ -42,6 +42,11 @@ class OwnEngine(Protocol):
         """Whether its GPUs compute for it; None if that is not known."""
         ...
 
+    @property
+    def idle_ranks(self) -> frozenset[int]:
+        """The data parallel ranks whose GPUs are known to compute nothing."""
+        ...
+
     def start(self) -> None:
         """Want it to run."""
         ...

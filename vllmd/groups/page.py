@@ -63,6 +63,8 @@ class GroupPage:
     since: float = 0.0
     gpus_busy: bool | None = None
     """Whether its GPUs compute for the engine; None if that is not known."""
+    idle_ranks: tuple[int, ...] = ()
+    """Data parallel ranks of this host whose GPUs are known to compute nothing."""
     problem: str | None = None
     """Why it is as it is, in words."""
     wish: GroupWish | None = None
@@ -142,6 +144,7 @@ def from_json(shown: Mapping[str, Any]) -> GroupPage:
     _as_texts(known, "command_hash", "vllm")
     known["since"] = float(known.get("since", 0.0))
     known["addresses"] = tuple(map(str, known.get("addresses", ())))
+    known["idle_ranks"] = tuple(map(int, known.get("idle_ranks", ())))
     return GroupPage(**{**known, "host": str(known["host"]), "rank": int(known["rank"])})
 
 

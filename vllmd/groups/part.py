@@ -7,12 +7,11 @@ from typing import Any
 
 import structlog
 
-from vllmd.config.group import DATA, GroupConfig, ThisHost
+from vllmd.config.group import GroupConfig, ThisHost
 from vllmd.engine.exits import GROUP_LOST, Exit
 from vllmd.engine.group_interface import EngineGroup, GroupEnd, GroupStatus
-from vllmd.engine.liveness.reading import PageAnswer, Reading
+from vllmd.engine.liveness.reading import Reading
 from vllmd.engine.operator_requests import OperatorRequests
-from vllmd.engine.state_machine import State
 from vllmd.engine.status import EngineStatus
 from vllmd.errors import VllmdError
 from vllmd.events.base import emit
@@ -22,8 +21,10 @@ from vllmd.groups.failures import GroupFailures, end_of
 from vllmd.groups.own import Identity, OwnEngine
 from vllmd.groups.page import RESTART, START, EndOfPart, GroupPage, GroupWish, role_of
 from vllmd.groups.peers import PeerWatch
-from vllmd.groups.rank_probe import AskRank, RankProbes
+from vllmd.groups.rank_probe import AskRank
+from vllmd.groups.ranks import GroupRanks
 from vllmd.groups.rules import Decision, Limits, Own
+from vllmd.groups.silence import Silences
 from vllmd.util.clock import wait_event
 from vllmd.util.loop_lag import LoopLag
 
@@ -67,13 +68,14 @@ class GroupPart(EngineGroup):
         self._seen: set[str] = set()
         self._seen_in: str | None = None
         self._step = Decision()
+        self._silences = Silences(self._log)
         self._end: tuple[str, GroupEnd] | None = None
         self._acted: GroupWish | None = None
         self._wish: GroupWish | None = None
-        ranks = len(group.hosts) * group.ranks_per_host
         self.ends_hung = True
-        self.probes = RankProbes(ranks, lag) if group.mode == DATA and rank == 0 else None
-        self.ask_rank: AskRank | None = None
+        self.ranks: GroupRanks | None = None
+        if rank == 0:
+            self.ranks = GroupRanks(group, self.peers, lag, own, lambda: self._is_older)
         self._failures = GroupFailures(group.hosts[rank].name, self.peers, lag, self._log)
         self._came = asyncio.Event()
         self._kick = asyncio.Event()
@@ -127,6 +129,7 @@ class GroupPart(EngineGroup):
             state=str(status.state),
             since=status.since,
             gpus_busy=own.gpus_busy,
+            idle_ranks=tuple(sorted(own.idle_ranks)),
             problem=status.hold.reason if status.hold else status.problem,
             wish=self._wish,
             ended=self._last_end(status),
@@ -161,6 +164,7 @@ class GroupPart(EngineGroup):
         if step.end is not None and run is not None:
             self._end = run, GroupEnd(step.end, step.lost)
         self._step = step
+        self._silences.look(self.peers.values(), self._lag.watched())
         if self.is_member:
             self._failures.hear(self.peers[0].page)
         came, self._came = self._came, asyncio.Event()
@@ -195,7 +199,7 @@ class GroupPart(EngineGroup):
             release_s=self.release_s,
             ended=self._last_end(own.status),
             ends_hung=self.ends_hung,
-            hung=self._hung(),
+            hung=self.ranks.hung() if self.ranks is not None else None,
             acted=self._acted,
             seen=frozenset(self._seen),
         )
@@ -204,39 +208,15 @@ class GroupPart(EngineGroup):
         members = {peer.name: peer.known() for peer in self.peers.values()}
         return rules.head(known, members, self.limits)
 
-    def _hung(self) -> tuple[str, str] | None:
-        found = self.probes.hung() if self.probes is not None else None
-        if found is None:
-            return None
-        rank, waited_s = found
-        host = self.group.hosts[rank // self.group.ranks_per_host].name
-        why = f"rank {rank} on {host} does nothing: a request for one token to it was not answered "
-        return host, f"{why}for {waited_s:.0f} s, and it made no step"
-
     def use_probe(self, ask: AskRank) -> None:
         """Ask ranks so from now on."""
-        self.ask_rank = ask
-
-    async def ask_one(self, rank: int) -> str | None:
-        """Ask one rank for a token; nobody does before it is known how."""
-        return await self.ask_rank(rank) if self.ask_rank is not None else None
-
-    def serves(self) -> bool:
-        """Tell whether the engine serves, so that its ranks can be asked."""
-        return self._own().status.state is State.READY and not self._is_older
+        if self.ranks is not None:
+            self.ranks.use_probe(ask)
 
     def saw(self, reading: Reading) -> None:
         """Note what the head's page shows of its ranks."""
-        if self.probes is not None and reading.answer is PageAnswer.PAGE:
-            self.probes.saw(reading.ranks, reading.at, self._is_idle)
-
-    def _is_idle(self, rank: int) -> bool:
-        """Tell whether the GPUs of a rank's host are known to be idle."""
-        place = rank // self.group.ranks_per_host
-        if place == self.rank:
-            return self._own().gpus_busy is False
-        page = self.peers[place].known().heard
-        return page is not None and page.gpus_busy is False
+        if self.ranks is not None:
+            self.ranks.saw(reading)
 
     def _act(self, own: OwnEngine, wish: GroupWish) -> None:
         emit(self._log, GroupWishHeard(wish=wish.what))
@@ -353,7 +333,7 @@ class GroupPart(EngineGroup):
         hosts[self.host] = state
         for peer in self.peers.values():
             known = peer.known()
-            silent = "unreachable" if known.problem else "unknown"
+            silent = peer.silence if known.problem else "unknown"
             hosts[peer.name] = known.heard.state if known.heard else silent
         failed = self._failures.last
         return GroupStatus(
@@ -363,10 +343,12 @@ class GroupPart(EngineGroup):
             hosts=hosts,
             generation=self.generation,
             red=self._step.red,
+            doubt=self.ranks.doubt() if self.ranks is not None else None,
             waits_for=self._step.waits_for,
             failed_host=failed[0] if failed else None,
             failure=failed[1].explanation or failed[1].text if failed else None,
             differences=tuple(self._differences()),
+            silent={p.name: p.problem for p in self.peers.values() if p.problem},
         )
 
     def _differences(self) -> list[str]:

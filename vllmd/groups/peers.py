@@ -1,18 +1,16 @@
 """Another host of a group, asked again and again: its page, and since when there was none."""
 
-import asyncio
-import contextlib
-import socket
 from collections.abc import Callable, Collection
-from ipaddress import ip_address
 
 from vllmd.config.fleet import FleetHost
 from vllmd.fleet.pages import HostPageError, HostPages
 from vllmd.groups.page import GroupPage, from_json
+from vllmd.groups.reach import is_cut, literal, resolve
 from vllmd.groups.rules import GroupPeer
 
 MAX_BYTES = 256 * 1024
-RESOLVE_S = 5.0
+UNREACHABLE, UNREADABLE = "unreachable", "unreadable"
+"""In place of a state: its vllmd does not answer; what it answers is no page for this host."""
 
 
 class PeerWatch:
@@ -32,7 +30,10 @@ class PeerWatch:
         self._silent_since: float | None = now()
         self._cut_since: float | None = None
         self._unconnected_since: float | None = None
-        self._resolved: frozenset[str] = frozenset()
+        self._named = literal(host.name)
+        self._resolved = self._named
+        self._is_unreadable = self._is_reached = False
+        self._worked_at: float | None = None
 
     @property
     def name(self) -> str:
@@ -44,16 +45,18 @@ class PeerWatch:
         asked_at = self._now()
         try:
             if pages is None:
-                raise HostPageError(self.host, problem)
+                raise HostPageError(self.host, problem, by_access=True)
             shown = await pages.get_json(self.host, self._path, max_bytes=MAX_BYTES)
             page = _read(self, shown)
         except HostPageError as error:
             self._missed(error)
-            if self.page is None and not self._resolved:
-                self._resolved = await _resolve(self.name)
+            cut = False if error.status is not None else await self._is_cut()
+            self._looked(error, cut)
             return
         self.page, self.asked_at = page, asked_at
         self.heard()
+        if not self._resolved:
+            self._resolved = await resolve(self.name)
 
     def heard(self) -> None:
         """Note that it has answered."""
@@ -61,28 +64,52 @@ class PeerWatch:
         self._silent_since = self._cut_since = None
 
     def _missed(self, error: HostPageError) -> None:
-        now = self._now()
         self.problem, self.refuses_access = error.reason, error.by_access
         if self._silent_since is None:
-            self._silent_since = now
-        if error.reached:
+            self._silent_since = self._now()
+
+    async def _is_cut(self) -> bool | None:
+        """Tell whether nothing comes back from the host itself; None if that is not known.
+
+        Its addresses of before are good enough where no name server answers.
+        """
+        if not self._named:
+            self._resolved = await resolve(self.name) or self._resolved
+        return await is_cut(self._resolved, self.host.port)
+
+    def _looked(self, error: HostPageError, cut: bool | None) -> None:
+        answers = error.status is not None or error.by_access
+        self._is_unreadable = cut is None or (answers and not cut)
+        self._is_reached = cut is False
+        if not cut:
             self._cut_since = None
         elif self._cut_since is None:
-            self._cut_since = now
+            self._cut_since = self._now()
+
+    @property
+    def silence(self) -> str:
+        """What stands in place of its state while it is silent."""
+        return UNREADABLE if self._is_unreadable else UNREACHABLE
 
     @property
     def addresses(self) -> frozenset[str]:
         """All addresses that it is known by."""
         told = self.page.addresses if self.page is not None else ()
-        return frozenset((*told, *self._resolved, *(_literal(self.name))))
+        return frozenset((*told, *self._resolved))
 
     def look(self, connected: Collection[str] | None) -> None:
-        """Note to which addresses the own run is connected; None if that is not known."""
-        known = self.addresses
-        if connected is None or not known or not known.isdisjoint(connected):
+        """Note to which addresses the own run is connected; None if that is not known.
+
+        Before its page was read it is not known either: its engine may have other addresses.
+        """
+        if connected is None or self.page is None or not self.addresses.isdisjoint(connected):
             self._unconnected_since = None
         elif self._unconnected_since is None:
             self._unconnected_since = self._now()
+
+    def worked(self, at: float) -> None:
+        """Note that the engine made a step that needs this host: it is there, whoever hears it."""
+        self._worked_at = at
 
     def begin(self) -> None:
         """Note that a run begins: it is connected to nobody yet."""
@@ -97,14 +124,15 @@ class PeerWatch:
         """Return what the rules are told of it now."""
         now = self._now()
 
-        def since(at: float | None) -> float:
-            return 0.0 if at is None else max(now - at, 0.001)
+        def since(at: float | None, known_at: float | None = None) -> float:
+            return 0.0 if at is None else max(now - max(at, known_at or at), 0.001)
 
         return GroupPeer(
             page=self.page,
             silent_s=since(self._silent_since),
-            cut_s=since(self._cut_since),
-            unconnected_s=since(self._unconnected_since),
+            cut_s=since(self._cut_since, self._worked_at),
+            unconnected_s=since(self._unconnected_since, self._worked_at),
+            is_reached=self._is_reached,
             problem=self.problem,
         )
 
@@ -123,19 +151,3 @@ def _read(peer: PeerWatch, shown: object) -> GroupPage:
             status=200,
         )
     return page
-
-
-def _literal(name: str) -> tuple[str, ...]:
-    with contextlib.suppress(ValueError):
-        return (str(ip_address(name)),)
-    return ()
-
-
-async def _resolve(name: str) -> frozenset[str]:
-    """Return the addresses of a host; none where no name server answers in time."""
-    loop = asyncio.get_running_loop()
-    with contextlib.suppress(OSError, TimeoutError, UnicodeError):  # of a name such as a..b
-        async with asyncio.timeout(RESOLVE_S):
-            found = await loop.getaddrinfo(name, None, type=socket.SOCK_STREAM)
-            return frozenset(str(each[4][0]) for each in found)
-    return frozenset()

@@ -4,7 +4,8 @@ A head shares requests out, and those that it gives to a rank that does nothing 
 answered, while its `/health` and its page say that all is well: the counts come from the ranks
 themselves (seen, vLLM 0.32). So each rank is asked for one token now and then, by the header
 `X-data-parallel-rank`. One that does not answer and makes no step either is gone:
-after `gpu_stall_s` if the GPUs of its host are idle, else after `hang_s`, as it may be overloaded.
+after `gpu_stall_s` if its GPUs, or all of its host's, are idle, else after `hang_s`, as it may be
+overloaded.
 Source of the header: vllm/entrypoints/generate/base/serving.py of 0.32.
 """
 
@@ -21,8 +22,12 @@ EVERY_S = 15.0
 LOOK_S = 1.0
 GAP_S = 15.0
 """Between two pages no more than this counts: what nobody saw may have been work."""
-AskRank = Callable[[int], Awaitable[str | None]]
-"""Sends a request for one token to a rank. Returns None if it was answered, else what came."""
+SLOW_S = 30.0
+"""A rank that makes no step for so long with a request of ours is told of, whatever it does."""
+AskRank = Callable[[int | None], Awaitable[str | None]]
+"""Sends a request for one token to a rank, or to any. Returns None if it was answered, else what
+came."""
+Ask = Callable[[int], Awaitable[str | None]]
 
 
 @attrs.define
@@ -58,7 +63,7 @@ class RankProbes:
         self._pending: dict[int, _Probe] = {}
         self._due: dict[int, float] = {}
 
-    async def run(self, ask: AskRank, serves: Callable[[], bool]) -> None:
+    async def run(self, ask: Ask, serves: Callable[[], bool]) -> None:
         """Ask all ranks again and again while the engine `serves`, until cancelled."""
         try:
             while True:
@@ -70,7 +75,7 @@ class RankProbes:
         finally:
             self.forget()
 
-    def _look(self, ask: AskRank) -> None:
+    def _look(self, ask: Ask) -> None:
         now = self._lag.watched()
         for rank in range(self._ranks):
             probe = self._pending.get(rank)
@@ -101,6 +106,13 @@ class RankProbes:
         for rank, probe in self._pending.items():
             idle = 0 < self.idle_s <= probe.idle_s
             if (idle or probe.still_s >= self.hang_s) and not probe.task.done():
+                return rank, probe.still_s
+        return None
+
+    def slow(self) -> tuple[int, float] | None:
+        """Return a rank that makes no step with a request of ours, and may be busy."""
+        for rank, probe in self._pending.items():
+            if probe.still_s >= SLOW_S and not probe.task.done():
                 return rank, probe.still_s
         return None
 

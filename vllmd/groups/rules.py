@@ -36,10 +36,15 @@ class GroupPeer:
     silent_s: float = 0.0
     """For how long it has not answered; 0 if it did when it was asked last."""
     cut_s: float = 0.0
-    """For how long nothing at all came back; 0 if it answered or refused when it was asked last: a
-    host that refuses can be reached, and only its vllmd is down."""
+    """For how long nothing at all came back from the host; 0 if something did when it was asked
+    last, or if that is not known, and no longer than since the engine made a step with it. A host
+    that refuses can be reached, and only its vllmd is down; one whose page cannot be read, as for
+    a certificate, is not lost."""
     unconnected_s: float = 0.0
-    """For how long no connection of the own run to that host was seen; 0 if there is one."""
+    """For how long no connection of the own run to that host was seen, nor a step with it; 0 if
+    there is one."""
+    is_reached: bool = False
+    """Of a host that is not heard: whether something came back when it was asked last."""
     problem: str = ""
     """Why it does not answer, in words."""
 
@@ -147,10 +152,14 @@ def _head_that_runs(own: Own, members: Mapping[str, GroupPeer], limits: Limits) 
         red = red or step.red
     if own.hung is not None:
         host, why = own.hung
-        cut_off = host in members and members[host].heard is None
-        if not cut_off:  # one that is is waited for
+        if not _is_cut_off(members.get(host)):  # one that is is waited for
             return Decision(end=why, lost=host) if own.ends_hung else Decision(red=red or why)
     return Decision(red=red)
+
+
+def _is_cut_off(peer: GroupPeer | None) -> bool:
+    """Tell whether nothing comes from a host: what its part does not do may be the network's."""
+    return peer is not None and peer.heard is None and not peer.is_reached
 
 
 def _member_seen(host: str, peer: GroupPeer, own: Own, limits: Limits) -> Decision:

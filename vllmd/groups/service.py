@@ -85,10 +85,10 @@ class GroupsService:
         needed_s = engine.unready_s + engine.drain_s + engine.stop_grace_s
         part.release_s = needed_s + RELEASE_MARGIN_S
         part.program = command.argv[0]
-        if part.probes is not None:
-            limits = engine.liveness
-            part.probes.hang_s, part.probes.idle_s = limits.hang_s, limits.gpu_stall_s
-            part.ends_hung = limits.restart_stalled
+        if part.ranks is not None:
+            limits, probes = engine.liveness, part.ranks.probes
+            probes.hang_s, probes.idle_s = limits.hang_s, limits.gpu_stall_s
+            part.ends_hung, part.ranks.limits = limits.restart_stalled, part.limits
         part.told = Identity(common_hash(engine, command.argv, command.own_env), part.told.vllm)
 
     def of(self, name: str) -> EngineGroup:
@@ -169,8 +169,8 @@ class _Following:
             tasks.create_task(self._witness())
             for peer in part.peers.values():
                 tasks.create_task(self._follow(peer))
-            if part.probes is not None:
-                tasks.create_task(part.probes.run(part.ask_one, part.serves))
+            if part.ranks is not None:
+                tasks.create_task(part.ranks.run())
 
     async def _follow(self, peer: PeerWatch) -> None:
         while True:

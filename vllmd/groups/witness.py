@@ -4,6 +4,7 @@ Source: proc(5): /proc/PID/net/tcp and tcp6 (address, state and inode of each so
 namespace), /proc/PID/fd (`socket:[INODE]`).
 """
 
+import contextlib
 import os
 import struct
 from collections.abc import Collection, Iterator
@@ -23,23 +24,20 @@ def connected_addresses(shim_pid: int) -> frozenset[str] | None:
     connection for a while, in another state. The table of the host's sockets is read once, however
     many processes there are; with thousands of sockets that takes milliseconds.
 
-    Returns: None if nothing could be read, as without the right to look.
+    Returns: None if not all of it could be read, as without the right to look or a descriptor to
+        do it with: what was not seen may be there.
     """
     inodes: set[bytes] = set()
-    read = refused = False
-    for stat in proc.descendants(shim_pid):
-        try:
-            inodes.update(_sockets(stat.pid))
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        except OSError:
-            refused = True
-            continue
-        read = True
-    if refused and not read:
+    is_read = False
+    try:
+        for stat in proc.descendants(shim_pid):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended
+                inodes.update(_sockets(stat.pid))
+                is_read = True
+        ends = {end for name in ("tcp", "tcp6") for end in _other_ends(shim_pid, name, inodes)}
+    except OSError:
         return None
-    ends = {end for name in ("tcp", "tcp6") for end in _other_ends(shim_pid, name, inodes)}
-    return frozenset(map(_address, ends))
+    return frozenset(map(_address, ends)) if is_read else None
 
 
 def _sockets(pid: int) -> Iterator[bytes]:
@@ -55,14 +53,15 @@ def _sockets(pid: int) -> Iterator[bytes]:
 
 
 def _other_ends(pid: int, name: str, inodes: Collection[bytes]) -> Iterator[bytes]:
-    """Yield where these sockets are connected to, as the kernel writes it."""
-    if not inodes:
-        return
-    try:
-        with open(f"/proc/{pid}/net/{name}", "rb") as file:
-            lines = file.read().splitlines()[1:]
-    except OSError:
-        return  # it has ended, or there is no IPv6
+    """Yield where these sockets are connected to, as the kernel writes it.
+
+    Raises: OSError: it cannot be read.
+    """
+    path = f"/proc/{pid}/net/{name}"
+    if name == "tcp6" and not os.path.exists(path):
+        return  # there is no IPv6
+    with open(path, "rb") as file:
+        lines = file.read().splitlines()[1:]
     for fields in map(bytes.split, lines):
         if fields[_STATE] == _ESTABLISHED and fields[_INODE] in inodes:
             yield fields[_OTHER_END].partition(b":")[0]

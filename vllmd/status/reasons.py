@@ -81,8 +81,22 @@ def _of_serving(status: EngineStatus, adapters: Mapping[str, Any] | None) -> str
         return f"its answers are wrong, and it is to take no requests: {status.wrong_answers}"
     if status.no_step_s is not None:
         return f"requests run, and no step was made for {format_duration(status.no_step_s)}"
+    if (said := _of_group(status)) is not None:
+        return said
     missing = adapters["missing"] if adapters else ()
     return f"adapters are not loaded: {some_of(missing)}" if missing else None
+
+
+def _of_group(status: EngineStatus) -> str | None:
+    group = status.group
+    if group is None:
+        return None
+    if group.red is not None:
+        return f"it is to take no requests: {group.red}"
+    if group.doubt is not None:
+        return group.doubt
+    found = [f"{host}: {problem}" for host, problem in group.silent.items()]
+    return f"hosts of its group are not heard of: {some_of(found)}" if found else None
 
 
 def _of_doubts(doubts: Sequence[Doubt]) -> str | None:

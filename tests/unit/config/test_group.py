@@ -3,7 +3,7 @@
 import pytest
 
 from tests.helpers.make import config, engine
-from vllmd.config import command, group
+from vllmd.config import command, group, lora
 from vllmd.config.group import ThisHost
 from vllmd.config.model import EngineConfig
 from vllmd.config.problem import InvalidConfigError
@@ -53,6 +53,26 @@ def test_arguments_data_each_host_begins_where_the_one_before_ends(on: Host) -> 
     assert both in head
     assert "--data-parallel-start-rank" not in head
     assert f"{both} --data-parallel-start-rank 4 --headless" in member
+
+
+def test_arguments_a_member_has_no_flag_of_the_api_server_and_is_configured_alike(on: Host) -> None:
+    text = f"flags.api-server-count = 1\nflags.enforce-eager = true\n{DATA}"
+    head, member = on.read(ONE, text), on.read(TWO, text)
+    assert "--api-server-count 1" in on.flags(ONE, text)
+    assert "--api-server-count" not in on.flags(TWO, text)
+    assert "--enforce-eager" in on.flags(TWO, text)
+    hashes = set()
+    for host, each in ((ONE, head), (TWO, member)):
+        on.read(host, text)
+        built = command.build(each, {})
+        hashes.add(group.common_hash(each, built.argv, built.own_env))
+    assert len(hashes) == 1
+
+
+def test_api_servers_of_a_data_parallel_head_are_as_many_as_ranks_of_all_hosts(on: Host) -> None:
+    assert lora.api_servers(on.read(ONE, DATA)) == 8
+    assert lora.api_servers(on.read(ONE, f"flags.api-server-count = 1\n{DATA}")) == 1
+    assert lora.api_servers(on.read(ONE, TENSOR)) == 1
 
 
 def test_variables_the_interface_is_told_to_all_libraries(on: Host) -> None:

@@ -132,6 +132,27 @@ def test_busy_is_sure_only_on_a_gpu_of_its_own(scene: GpuScene) -> None:
     assert view(scene).busy() is None
 
 
+@pytest.mark.parametrize(
+    ("titles", "idle"),
+    [
+        (("VLLM::EngineCore_DP4", "VLLM::EngineCore_DP5"), {5}),
+        (("VLLM::Worker_DP4_TP0", "VLLM::Worker_DP4_TP1"), set()),
+        (("VLLM::Worker_DP12_TP0", "VLLM::Worker_DP1_TP0"), {1}),
+        (("VLLM::EngineCore", "VLLM::EngineCore"), set()),
+    ],
+)
+def test_idle_ranks_are_those_of_which_no_gpu_computes(
+    scene: GpuScene, titles: tuple[str, str], idle: set[int]
+) -> None:
+    assert view(scene, "code").idle_ranks() == frozenset()
+    scene.titles = {20: titles[0], 21: titles[1]}
+    scene.holds((G1, 20, 20, Owner.ENGINE, "code"), (G2, 21, 22, Owner.ENGINE, "code"))
+    scene.read("fast", {G2: ""}, busy_ratio=1.0)
+    scene.read("fast", {G1: ""}, busy_ratio=0.0)
+    assert view(scene, "code").idle_ranks() == idle
+    assert view(scene, "chat").idle_ranks() == frozenset()
+
+
 def test_memory_is_that_of_all_its_gpus(scene: GpuScene) -> None:
     scene.holds((G1, 20, 20, Owner.ENGINE, "code"), (G2, 21, 22, Owner.ENGINE, "code"))
     assert view(scene, "code").memory_bytes() == 42 * 1024**3

@@ -3,8 +3,7 @@ import asyncio
 import pytest
 
 from tests.helpers.clock import settle
-from tests.helpers.grouped import HOSTS, Grouped
-from vllmd.engine.liveness.reading import PageAnswer, RankProgress, Reading
+from tests.helpers.grouped import CUT_OFF, HOSTS, Grouped, Network
 from vllmd.engine.state_machine import State
 from vllmd.groups.rules import LOST_S
 
@@ -61,34 +60,6 @@ async def test_next_run_what_else_is_in_the_way_ends_the_wait_unless_the_head_ha
     made.own[0].run = generation
     made.hear(1, 0)
     assert await member == f"{generation}-1"
-
-
-@pytest.mark.parametrize(("busy", "idle"), [(False, True), (True, False), (None, False)])
-async def test_saw_ranks_are_idle_where_their_own_host_says_so(
-    busy: bool | None, idle: bool
-) -> None:
-    made = Grouped(mode="data")
-    await made.serving()
-    made.own[1].gpus_busy = busy
-    made.own[0].gpus_busy = True
-    made.hear(0, 1)
-    probes = made.head.probes
-    assert probes is not None
-    never = asyncio.Event()
-
-    async def ask(rank: int) -> str | None:
-        await never.wait()
-        return None
-
-    asking = asyncio.ensure_future(probes.run(ask, lambda: True))
-    await settle()
-    for _ in range(20):
-        await made.clock.advance(5)
-        shown = {str(rank): RankProgress(1, 0, 0) for rank in range(2)}
-        made.head.saw(Reading(made.clock.monotonic(), PageAnswer.PAGE, shown))
-    hung = probes.hung()
-    assert (hung is not None and hung[0] == 1) is idle
-    asking.cancel()
 
 
 async def test_next_run_is_given_up_with_the_wish() -> None:
@@ -220,12 +191,14 @@ async def test_first_cause_is_that_of_the_member_that_ended_first() -> None:
 
 
 @pytest.mark.parametrize("connected", [True, False])
-async def test_status_a_silent_member_is_lost_only_without_connections(connected: bool) -> None:
+async def test_status_a_silent_member_is_lost_only_without_connections(
+    connected: bool, network: Network
+) -> None:
     made = Grouped()
     generation = await made.serving()
     watch = made.head.peers[1]
     watch.look({HOSTS[1]} if connected else set())
-    await watch.ask(None, "no route to host")
+    await watch.ask(CUT_OFF, "")
     made.clock.now += LOST_S + 1
     ending = asyncio.ensure_future(made.head.until_end(generation))
     made.head.decide()
@@ -238,11 +211,46 @@ async def test_status_a_silent_member_is_lost_only_without_connections(connected
     ending.cancel()
 
 
+async def test_status_a_page_that_cannot_be_read_ends_nothing_and_is_told(
+    network: Network, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As with a certificate that has expired: the host is there, and only its word is missing."""
+    network.cut = False
+    made = Grouped()
+    generation = await made.serving()
+    ends = [
+        asyncio.ensure_future(made.head.until_end(generation)),
+        asyncio.ensure_future(made.member.until_end(f"{generation}-1")),
+    ]
+    for rank, part in enumerate(made.parts):
+        watch = part.peers[1 - rank]
+        watch.look({HOSTS[1 - rank]})
+        for _ in range(3):
+            await watch.ask(None, "its certificate is not trusted: it has expired")
+            made.clock.now += 3600
+            part.decide()
+    await settle()
+    assert not any(end.done() for end in ends)
+    for rank, part in enumerate(made.parts):
+        status, other = part.status("ready"), HOSTS[1 - rank]
+        assert status.red is None
+        assert status.hosts[other] == "unreadable"
+        assert "expired" in status.silent[other]
+    assert capsys.readouterr().out.count("group.host_silent") == 2
+    made.hear_all()
+    assert capsys.readouterr().out.count("group.host_heard") == 2
+    assert made.head.status().silent == {}
+    for end in ends:
+        end.cancel()
+
+
 # --- what runs from before the group ------------------------------------------------------------
 
 
 @pytest.mark.parametrize("place", [None, "0 of 10.0.0.1,10.0.0.9 tensor 1 29501"])
-async def test_until_end_a_run_of_before_the_group_is_left_alone(place: str | None) -> None:
+async def test_until_end_a_run_of_before_the_group_is_left_alone(
+    place: str | None, network: Network
+) -> None:
     made = Grouped()
     made.own[0].serve("alone")
     made.own[0].place = place
@@ -251,7 +259,7 @@ async def test_until_end_a_run_of_before_the_group_is_left_alone(place: str | No
     await settle()
     made.hear_all()
     made.clock.now += made.head.limits.end_s
-    await made.head.peers[1].ask(None, "no route to host")
+    await made.head.peers[1].ask(CUT_OFF, "")
     made.clock.now += made.head.limits.end_s
     made.head.decide()
     await settle()

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from tests.helpers.clock import FakeClock
-from tests.helpers.grouped import HOSTS, Grouped
+from tests.helpers.grouped import HOSTS, Grouped, Network
 from vllmd.config.fleet import FleetHost
 from vllmd.fleet.pages import HostPages, PageAccess
 from vllmd.groups.peers import PeerWatch
@@ -48,20 +48,27 @@ def _refused() -> httpx.ConnectError:
 
 
 @pytest.mark.parametrize(
-    ("answer", "cut", "said"),
+    ("answer", "nothing_comes_back", "cut", "said"),
     [
-        (_refused(), False, "refused"),
-        (httpx.ConnectTimeout("timed out"), True, "timed out"),
-        (503, False, "503"),
-        ({"schema": 1}, False, "makes no sense"),
-        ({"schema": 1, "host": "a", "rank": math.inf}, False, "makes no sense"),
-        ({"schema": 1, "host": "a", "rank": 0, "generation": "g", "since": []}, False, "no sense"),
-        (["no page"], False, "no page of vllmd"),
+        (_refused(), False, False, "refused"),
+        (httpx.ConnectTimeout("timed out"), True, True, "timed out"),
+        (httpx.ConnectTimeout("timed out"), None, False, "timed out"),
+        (503, True, False, "503"),
+        ({"schema": 1}, True, False, "makes no sense"),
+        ({"schema": 1, "host": "a", "rank": math.inf}, True, False, "makes no sense"),
+        (
+            {"schema": 1, "host": "a", "rank": 0, "generation": "g", "since": []},
+            True,
+            False,
+            "sense",
+        ),
+        (["no page"], True, False, "no page of vllmd"),
     ],
 )
 async def test_ask_what_does_not_answer_is_silent_and_only_what_cannot_be_reached_cut(
-    answer: Any, cut: bool, said: str
+    answer: Any, nothing_comes_back: bool | None, cut: bool, said: str, network: Network
 ) -> None:
+    network.cut = nothing_comes_back
     clock, made = FakeClock(), Grouped()
     peer = watch(clock)
     await peer.ask(pages(made.head.page().to_json()), "")
@@ -81,9 +88,35 @@ async def test_ask_a_host_at_another_place_of_its_own_list_is_not_heard() -> Non
     assert "the lists differ" in peer.known().problem
 
 
+def test_look_before_its_page_was_read_only_a_connection_says_something() -> None:
+    """The engine of a host may have other addresses than its name."""
+    clock = FakeClock()
+    peer = watch(clock)
+    peer.look({"10.9.9.9"})
+    clock.now += 5
+    assert peer.is_connected
+    peer.begin()
+    peer.look({HOSTS[0]})
+    assert peer.is_connected
+
+
+async def test_worked_a_step_with_a_host_is_as_good_as_hearing_of_it(network: Network) -> None:
+    clock = FakeClock()
+    peer = watch(clock)
+    peer.page = Grouped().head.page()
+    peer.look(set())
+    await peer.ask(pages(OSError(113, "No route to host")), "")
+    clock.now += 100
+    assert (peer.known().cut_s, peer.known().unconnected_s) == (100, 100)
+    peer.worked(clock.now - 3)
+    assert (peer.known().cut_s, peer.known().unconnected_s) == (3, 3)
+    assert peer.known().silent_s == 100
+
+
 def test_look_any_address_of_the_host_counts() -> None:
     clock = FakeClock()
     peer = watch(clock)
+    peer.page = Grouped().head.page()
     peer.look({"10.9.9.9"})
     clock.now += 5
     peer.look(set())

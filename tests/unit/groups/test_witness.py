@@ -1,17 +1,34 @@
 import builtins
 import os
+import resource
 import signal
 import socket
 from typing import Any
 
 import pytest
 
+from tests.helpers.site import wait_for
 from vllmd.groups.witness import connected_addresses
 from vllmd.shim import proc
 
 
 def test_connected_addresses_only_of_processes_below_the_shim() -> None:
-    assert connected_addresses(os.getpid()) == frozenset()
+    with socket.create_server(("127.0.0.2", 0)) as server:
+        mine = socket.create_connection(server.getsockname())
+        child = os.fork()
+        if child == 0:
+            mine.close()
+            signal.pause()
+        try:
+            wait_for("it has let go", lambda: connected_addresses(os.getpid()) == frozenset())
+        finally:
+            mine.close()
+            os.kill(child, 9)
+            os.waitpid(child, 0)
+
+
+def test_connected_addresses_are_not_known_of_a_tree_without_a_process() -> None:
+    assert connected_addresses(os.getpid()) is None
 
 
 def test_connected_addresses_established_ones_count_and_ended_ones_do_not() -> None:
@@ -90,6 +107,26 @@ def test_connected_addresses_are_not_known_where_nothing_may_be_read(
         finally:
             os.kill(child, 9)
             os.waitpid(child, 0)
+
+
+@pytest.mark.parametrize("free", [0, 1])
+def test_connected_addresses_are_not_known_without_a_descriptor_to_read_them_with(
+    free: int,
+) -> None:
+    """What could not be read must not be taken for a connection that is gone."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.create_server(("127.0.0.2", 0)) as server:
+        child = _connected(server.getsockname())
+        try:
+            with socket.socket() as lowest:
+                number = lowest.fileno()
+            resource.setrlimit(resource.RLIMIT_NOFILE, (number + free, limit[1]))
+            found = connected_addresses(os.getpid())
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+            os.kill(child, 9)
+            os.waitpid(child, 0)
+    assert found == (frozenset({"127.0.0.2"}) if free else None)
 
 
 def _connected(address: Any) -> int:

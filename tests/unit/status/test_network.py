@@ -1,6 +1,7 @@
 import json
 from typing import Any
 
+import attrs
 import pytest
 
 from tests.helpers.schema import SCHEMA, broken
@@ -8,7 +9,9 @@ from tests.helpers.status_scenes import NOW, SCENES, Scene, about, failure, read
 from vllmd.engine.causes import BY_NAME
 from vllmd.engine.causes.base import Diagnosis, Kind
 from vllmd.engine.doubts import Doubt
-from vllmd.engine.exits import Exit, explain
+from vllmd.engine.exits import GROUP_LOST, Exit, explain
+from vllmd.engine.group_interface import GroupStatus
+from vllmd.engine.restart.policy import Hold
 from vllmd.engine.state_machine import State
 from vllmd.engine.weights.state import WeightsState, WeightsStatus
 from vllmd.status.network import HIDDEN, for_network
@@ -68,7 +71,9 @@ def test_for_network_tells_a_doubt_that_names_a_path_by_its_check() -> None:
     plain = Doubt("ports", "warning", "The port is taken.", "Take another.")
     engine = ready("chat", state=State.LOADING)
     scene = Scene([engine], doubts={"chat": [found, plain]})
-    shown = for_network(scene.service().document())["engines"][0]
+    document = for_network(scene.service().document())
+    assert "/home/alice" not in json.dumps(document)
+    shown = document["engines"][0]
     assert "/home/alice" not in json.dumps(shown)
     assert shown["reason"] == "will probably fail: the check model found something"
     assert [doubt["found"] for doubt in shown["doubts"]] == [
@@ -129,3 +134,40 @@ def test_for_network_strips_every_field_that_the_schema_marks_local() -> None:
 
 def test_schema_marks_what_may_hold_output_or_paths() -> None:
     assert {"evidence", "printing", "log", "folder", "config", "run_dir"} <= set(_local(SCHEMA))
+
+
+def test_for_network_names_no_other_host_of_a_group() -> None:
+    """`hosts` is for this host only; so is every sentence that has one of them in it."""
+    other = "gpu02.example.org"
+    lost = f"was ended with its group: the part of {other} ended by SIGKILL unexpectedly"
+    why = Diagnosis("engine_oom", Kind.UNKNOWN, f"On {other}: No memory.", f"On {other}: Look.")
+    end = Exit(
+        GROUP_LOST, requested=False, at=NOW, run_id="r", error=f"lost {other}", diagnosis=why
+    )
+    group = GroupStatus(
+        *("head", 0, "data", {"gpu01": "ready", other: "unreadable"}),
+        red=f"{other} cannot be reached (No route to host), and its processes are connected",
+        silent={other: "its certificate is not trusted"},
+        failed_host=other,
+        failure=lost,
+        differences=(f"{other} has vLLM 0.31.0",),
+    )
+    hold = Hold("unknown", f"On {other}: it failed.", NOW, None, "hash")
+    for engine in (
+        ready("chat", group=group, last_exit=end, first_failure=end),
+        ready("chat", group=attrs.evolve(group, red=None)),
+        ready("chat", group=attrs.evolve(group, red=None, doubt=f"rank 1 on {other} is slow")),
+        ready(
+            "chat", group=group, state=State.BACKOFF, last_exit=attrs.evolve(end, diagnosis=None)
+        ),
+        ready("chat", group=group, state=State.HELD, hold=hold, last_exit=end),
+    ):
+        document = Scene([engine]).service().document()
+        assert other in json.dumps(document)
+        assert broken(document) == []
+        shown = for_network(document)
+        assert broken(shown, local=False) == []
+        assert other not in json.dumps(shown)
+        assert shown["engines"][0]["reason"]
+    shown = for_network(Scene([ready("chat", group=group, last_exit=end)]).service().document())
+    assert shown["engines"][0]["last_exit"]["text"] == "was ended with its group"

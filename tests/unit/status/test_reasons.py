@@ -3,6 +3,7 @@ import pytest
 from tests.helpers.status_scenes import NOW, failure, ready
 from vllmd.engine.doubts import Doubt
 from vllmd.engine.gpu_interface import Shortage
+from vllmd.engine.group_interface import GroupStatus
 from vllmd.engine.restart.policy import Hold
 from vllmd.engine.state_machine import State
 from vllmd.engine.status import EngineStatus
@@ -17,6 +18,21 @@ NO_ROOM = "The KV cache has no room for one request of max_model_len tokens"
     [
         (ready("chat"), None),
         (ready("chat", looked_for=False), "it is not known yet how it stands"),
+        (
+            ready("chat", group=GroupStatus("head", 0, "data", {}, red="gpu02 is away")),
+            "it is to take no requests: gpu02 is away",
+        ),
+        (
+            ready("chat", group=GroupStatus("head", 0, "data", {}, doubt="rank 1 does nothing")),
+            "rank 1 does nothing",
+        ),
+        (
+            ready(
+                "chat", group=GroupStatus("head", 0, "data", {}, silent={"gpu02": "answered 403"})
+            ),
+            "hosts of its group are not heard of: gpu02: answered 403",
+        ),
+        (ready("chat", group=GroupStatus("head", 0, "data", {"gpu02": "ready"})), None),
         (ready("chat", state=State.STALLED), "it has work and makes no progress"),
         (ready("chat", no_step_s=75.0), "requests run, and no step was made for 1m 15s"),
         (

@@ -1,0 +1,106 @@
+"""What a head knows of the parts of its engine by what they do: their steps, and what they answer.
+
+A step is the best sign of life of another host: it needs no vllmd there, no password and no open
+port. With tensor parallelism every step needs all hosts, with data parallelism those of a rank only
+its own.
+"""
+
+from collections.abc import Callable, Mapping
+
+from vllmd.config.group import DATA, GroupConfig
+from vllmd.engine.liveness.reading import PageAnswer, RankProgress, Reading
+from vllmd.engine.state_machine import State
+from vllmd.groups.own import OwnEngine
+from vllmd.groups.peers import PeerWatch
+from vllmd.groups.rank_probe import AskRank, RankProbes
+from vllmd.groups.rules import Limits
+from vllmd.util.loop_lag import LoopLag
+from vllmd.util.units import format_duration
+
+LAST_ASK_S = 60.0
+"""So long before a generation is ended for a host that cannot be reached, a quiet engine is asked
+for a token: one that answers has not lost that host."""
+
+
+class GroupRanks:
+    """Of one head; `is_older` tells whether what runs is no part of the group."""
+
+    def __init__(
+        self,
+        group: GroupConfig,
+        peers: Mapping[int, PeerWatch],
+        lag: LoopLag,
+        own: Callable[[], OwnEngine],
+        is_older: Callable[[], bool],
+    ) -> None:
+        self._group, self._peers, self._own, self._is_older = group, peers, own, is_older
+        self._is_data = group.mode == DATA
+        count = len(group.hosts) * group.ranks_per_host if self._is_data else 1
+        self.probes = RankProbes(count, lag)
+        self.limits = Limits()
+        self._ask: AskRank | None = None
+        self._shown: Mapping[str, RankProgress] = {}
+
+    def use_probe(self, ask: AskRank) -> None:
+        """Ask ranks so from now on."""
+        self._ask = ask
+
+    async def run(self) -> None:
+        """Ask all ranks again and again, until cancelled."""
+        await self.probes.run(self._ask_one, self._is_to_ask)
+
+    async def _ask_one(self, rank: int) -> str | None:
+        """Ask one rank for a token; nobody does before it is known how."""
+        if self._ask is None:
+            return None
+        return await self._ask(rank if self._is_data else None)
+
+    def _is_to_ask(self) -> bool:
+        if self._own().status.state is not State.READY or self._is_older():
+            return False
+        last_s = max(self.limits.red_s, self.limits.end_s - LAST_ASK_S)
+        return self._is_data or any(p.known().cut_s >= last_s for p in self._peers.values())
+
+    def saw(self, reading: Reading) -> None:
+        """Note what the head's page shows of its ranks."""
+        if reading.answer is not PageAnswer.PAGE:
+            return
+        before, self._shown = self._shown, reading.ranks
+        for name, shown in reading.ranks.items():
+            known = before.get(name)
+            if known is not None and shown.steps > known.steps:
+                self._worked(name, reading.at)
+        if self._is_data:
+            self.probes.saw(reading.ranks, reading.at, self._is_idle)
+
+    def _worked(self, rank: str, at: float) -> None:
+        for place, peer in self._peers.items():
+            if not self._is_data or (rank.isdecimal() and self._place(int(rank)) == place):
+                peer.worked(at)
+
+    def _place(self, rank: int) -> int:
+        return rank // self._group.ranks_per_host
+
+    def _is_idle(self, rank: int) -> bool:
+        """Tell whether a rank's GPUs, or all of its host's, are known to be idle."""
+        peer = self._peers.get(self._place(rank))
+        told = self._own() if peer is None else peer.known().heard
+        return told is not None and (told.gpus_busy is False or rank in told.idle_ranks)
+
+    def hung(self) -> tuple[str, str] | None:
+        """Return a host with a rank that does nothing, and that in words; None if there is none."""
+        found = self.probes.hung() if self._is_data else None
+        if found is None:
+            return None
+        host, why = self._in_words(*found)
+        return host, why
+
+    def doubt(self) -> str | None:
+        """Say which rank has not answered yet, and may be busy; None if all did."""
+        found = self.probes.slow() if self._is_data else None
+        return self._in_words(*found)[1] if found is not None else None
+
+    def _in_words(self, rank: int, waited_s: float) -> tuple[str, str]:
+        host = self._group.hosts[self._place(rank)].name
+        why = f"rank {rank} on {host} does nothing: a request for one token to it was not answered "
+        return host, f"{why}for {format_duration(waited_s)}, and it made no step"
