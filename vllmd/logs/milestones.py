@@ -10,6 +10,7 @@ FATAL = (
     "EngineCore hit an exception",
     "EngineCore failed",
     "Engine background task failed",
+    "Engine iteration timed out",
     "AsyncLLMEngine has failed",
     "MQLLMEngine is already dead",
     "MQLLMEngine terminated",

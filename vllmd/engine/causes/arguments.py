@@ -2,6 +2,7 @@
 
 import re
 
+from vllmd.engine.causes.accelerators import NOT_OF_THE_CODE
 from vllmd.engine.causes.base import Cause, Found, Frame, Kind, Rank, Told, number
 
 VALUE_MISTAKES = (
@@ -132,7 +133,7 @@ CAUSES = (
                 "vllm/lora/models.py 0.3 to 0.10; peft"
             ),
         },
-        unless=r"out of memory|OutOfMemory|(?:CUDA|HIP) error|LoRA rank|\bdivisible\b",
+        unless=rf"{NOT_OF_THE_CODE}|LoRA rank|\bdivisible\b",
         frames=(
             Frame(
                 r"vllm/lora/(?:peft_helper|lora_model|models|model_manager|worker_manager|utils)\.py",

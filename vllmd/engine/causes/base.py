@@ -136,6 +136,8 @@ class Frame:
     source: str
     raised: bool = False
     """Whether it is looked for only where the exception was raised, not in what called that."""
+    elsewhere: str = ""
+    """A pattern of where it was raised, if it is of another cause then."""
 
 
 def _nothing(_: Found) -> Told:
@@ -196,8 +198,8 @@ class Cause:
         return re.compile(self.unless) if self.unless else None
 
     @cached_property
-    def _frames(self) -> tuple[tuple[re.Pattern[str], re.Pattern[str], bool], ...]:
-        return tuple((re.compile(f.where), re.compile(f.says), f.raised) for f in self.frames)
+    def _frames(self) -> tuple[tuple[re.Pattern[str], re.Pattern[str], Frame], ...]:
+        return tuple((re.compile(f.where), re.compile(f.says), f) for f in self.frames)
 
     def found(self, reading: OutputReading, signs: Sequence[Sign]) -> "Found | None":
         """Return the first sign of this cause: by its words, or else by where it was raised."""
@@ -227,8 +229,11 @@ class Cause:
             f"{file}:{function}"
             for file, function in zip(sign.thrown.files, sign.thrown.functions, strict=True)
         ]
-        for where, says, raised in self._frames:
-            looked_at = self._raised(places) if raised else places
+        for where, says, frame in self._frames:
+            last = self._raised(places)
+            if frame.elsewhere and any(re.search(frame.elsewhere, place) for place in last):
+                continue
+            looked_at = last if frame.raised else places
             if says.search(sign.lines[0]) and any(map(where.search, looked_at)):
                 return sign.quote
         return None

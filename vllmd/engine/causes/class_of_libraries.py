@@ -5,6 +5,7 @@ Read from: torch 2.13, transformers 5.19, huggingface_hub 2.4, triton 3.9, safet
 vLLM 0.32.
 """
 
+from vllmd.engine.causes.accelerators import NOT_OF_THE_CODE
 from vllmd.engine.causes.base import Cause, Frame, Kind, Rank
 
 
@@ -14,8 +15,7 @@ def any_of(*patterns: str) -> str:
 
 
 UNLESS = any_of(
-    r"out of memory",
-    r"(?:CUDA|HIP|NCCL|HSA) error",
+    NOT_OF_THE_CODE,
     r"Errno|os error",
     r"\bHTTP",
     r"[Tt]imed? ?out",
@@ -170,6 +170,28 @@ CAUSES = (
                 "gguf: gguf_reader.py; safetensors",
                 raised=True,
             ),
+        ),
+    ),
+    _of(
+        "driver_mismatch",
+        r"/(?:pynvml|vllm/third_party/pynvml)\.py:",
+        "pynvml.py",
+        "What the GPU's driver answers, its library (NVML) for Python cannot read.",
+        "Look at 'nvidia-smi' as the engine's user; install another driver, or another pynvml.",
+        kind=Kind.DRIVER,
+        says=NAME + r"(?:UnicodeDecode|Type|Attribute|Value)Error\b",
+    ),
+    _of(
+        "broken_install",
+        r"/(?:huggingface_hub|hf_xet|hf_transfer|modelscope)/|/python3\.\d+/argparse\.py:",
+        "huggingface_hub, Python: what calls it was made for another version",
+        "A package of this vLLM is not of the version that another one was made for.",
+        "Install vLLM anew into an environment of its own ('vllmd engine install').",
+        says=NAME
+        + any_of(
+            r"TypeError: .*"
+            r"(?:unexpected keyword argument|required (?:positional|keyword-only) argument)",
+            r"AttributeError: .*has no attribute",
         ),
     ),
     _of(
@@ -341,6 +363,15 @@ CAUSES = (
         "traceback names.",
     ),
     Cause(
+        name="unsupported_combination",
+        kind=Kind.CONFIGURATION,
+        rank=Rank.CLASS,
+        starting=True,
+        explanation="A kernel that the model needs takes more of the TPU's own memory than it has.",
+        advice="Lower max_num_batched_tokens or max_model_len, or take another version of vLLM.",
+        signs={r"[Rr]an out of memory in memory space (?:vmem|smem)": "XLA: xla/service, of TPUs"},
+    ),
+    Cause(
         name="dist_unreachable",
         kind=Kind.TRANSIENT,
         rank=Rank.CLASS,
@@ -350,7 +381,7 @@ CAUSES = (
             "Look at the address and the firewall between the hosts (master_addr, VLLM_HOST_IP), "
             "and whether the head runs."
         ),
-        unless=r"out of memory|(?:CUDA|HIP) error|backend type|[Uu]nknown|[Cc]ontiguous",
+        unless=rf"{NOT_OF_THE_CODE}|backend type|[Uu]nknown|[Cc]ontiguous",
         frames=(
             Frame(
                 r"torch/distributed/\S*:(?:_create_c10d_store|_tcp_rendezvous_handler"

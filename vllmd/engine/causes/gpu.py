@@ -3,6 +3,7 @@
 import re
 
 from vllmd import xids
+from vllmd.engine.causes import accelerators
 from vllmd.engine.causes.base import Cause, Found, Frame, Kind, Rank, Told
 from vllmd.xids import XidAction
 
@@ -319,20 +320,7 @@ CAUSES = (
         advice=(
             "If it comes again, look at 'vllmd gpu' for an Xid and run with CUDA_LAUNCH_BLOCKING=1."
         ),
-        signs={
-            r"(?:CUDA|HIP) (?:driver )?error: "
-            r"|Error \[CUDA\]: ": "torch: c10/cuda/CUDAException.cpp",
-            r"CUBLAS_STATUS_\w+|CUDNN_STATUS_\w+": "torch: aten/src/ATen/cuda/CUDABlas.cpp",
-            r"\bUR error|UR_RESULT_ERROR|PI_ERROR_|\bsynStatus\b|call aclnn\w+ failed": (
-                "torch for Intel's GPUs, for Gaudi, for Ascend"
-            ),
-            r"hipError[A-Z]\w+|MIOpen Error|rocBLAS error|miopenStatus": "ROCm's libraries",
-            r"unable to find an engine to execute this": "torch: aten/src/ATen/native/cudnn",
-            r"Failed to execute the model status=\d+": "torch_neuronx, of AWS Neuron",
-            r"^CUDA error \(\S+:\d+\): ": "xformers, flash_attn: csrc",
-            r"HSA_STATUS_ERROR|Memory access fault by GPU": "ROCm: rocr-runtime",
-            r"cudaError[A-Z]\w+|unspecified launch failure": "CUDA",
-        },
+        signs=accelerators.CALL_FAILED,
         unless=r"OS call failed or operation not supported on this OS(?!.*pinn)",
         marks=xids.marks(XidAction.RESTART),
     ),

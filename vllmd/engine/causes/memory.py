@@ -2,6 +2,7 @@
 
 import re
 
+from vllmd.engine.causes import accelerators
 from vllmd.engine.causes.base import Cause, Found, Frame, Kind, Rank, Told, number
 from vllmd.engine.log_reading.phase import Phase
 from vllmd.engine.log_reading.tracebacks import Thrown
@@ -222,13 +223,7 @@ CAUSES = (
         ),
         names_holders=True,
         signs={
-            r"(?:CUDA|HIP|XPU) out of memory": "torch: c10/cuda/CUDACachingAllocator.cpp",
-            r"torch\.(?:cuda\.)?OutOfMemoryError": "torch: torch/csrc/Exceptions.cpp",
-            r"(?:CUDA|HIP) (?:driver )?error: out of memory": "torch: c10/cuda/CUDAException.cpp",
-            r"CUDA_ERROR_OUT_OF_MEMORY|Error \[CUDA\]: out of memory": "triton; CUDA's driver",
-            r"CUBLAS_STATUS_ALLOC_FAILED": "torch: aten/src/ATen/cuda/CublasHandlePool.cpp",
-            r"Cuda failure \d+ 'out of memory'": "NCCL: src/include/checks.h",
-            r"Error 2: out of memory": "torch: c10/cuda/CUDAFunctions.cpp",
+            **accelerators.OUT_OF_MEMORY,
             _NOT_COUNTED: "torch: c10/cuda/CUDACachingAllocator.cpp",
         },
         refines=frozenset({"nccl_failure"}),

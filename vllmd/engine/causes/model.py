@@ -2,6 +2,7 @@
 
 import re
 
+from vllmd.engine.causes.accelerators import NOT_OF_THE_CODE
 from vllmd.engine.causes.base import Cause, Found, Frame, Kind, Rank, Told
 
 
@@ -194,16 +195,21 @@ CAUSES = (
         },
         frames=(
             Frame(
-                r":_?(?:load_weights|weight_loader|default_weight_loader|load_\w*_weight\w*"
-                r"|process_weights_after_loading)$"
+                r":_?(?:load_weights|weight_loader|default_weight_loader|load_\w*_weight\w*)$"
                 r"|/(?:models|layers|model_loader)/.*:_load_\w+$",
                 r"^(?:KeyError|AssertionError|AttributeError|IndexError|ValueError|TypeError"
                 r"|RuntimeError: (?:The size of tensor|start \(|shape|The expanded size"
                 r"|Tensors must))",
                 "vllm/model_executor/models: load_weights",
+                elsewhere=r"/(?:huggingface_hub|hf_xet|modelscope|requests|urllib3|httpx)/",
+            ),
+            Frame(
+                r":process_weights_after_loading$",
+                r"^(?:KeyError|AssertionError|AttributeError|IndexError|ValueError|TypeError)",
+                "vllm/model_executor/layers/quantization: of what the files had for a layer",
             ),
         ),
-        unless=r"out of memory|OutOfMemory|\bdivisible\b|CUDA error|HIP error|Errno"
+        unless=rf"{NOT_OF_THE_CODE}|\bdivisible\b|Errno"
         r"|\bnot supported\b|\bonly supported\b|[Cc](?:ould ?not|annot) find|\bfiles? not found",
     ),
     Cause(

@@ -2,6 +2,7 @@
 
 import re
 
+from vllmd.engine.causes import accelerators
 from vllmd.engine.causes.base import Cause, Found, Frame, Kind, Rank, Told
 
 
@@ -44,6 +45,24 @@ def _transfer(found: Found) -> Told:
 def _reduced(found: Found) -> Told:
     if re.search(r"illegal memory access|unspecified launch failure|timed out", found.whole):
         return Told(kind=Kind.TRANSIENT)  # of any call before it
+    return Told()
+
+
+def _collectives(found: Found) -> Told:
+    """Name the variable by which the library of that maker says more."""
+    if re.search(r"oneCCL|CCL_ERROR", found.whole):
+        missing = "open failed" in found.whole
+        return Told(
+            "Let the engine have all of its GPUs (docker: --device /dev/dri), and set CCL_ZE_IPC_"
+            "EXCHANGE=sockets in its env."
+            if missing
+            else "Run the engine with CCL_LOG_LEVEL=info in its env: oneCCL says then what failed."
+        )
+    if re.search(r"(?i:hccl)", found.whole):
+        return Told(
+            "Look at 'hccn_tool' and at the links of the NPUs; ASCEND_GLOBAL_LOG_LEVEL=1 and "
+            "ASCEND_SLOG_PRINT_TO_STDOUT=1 in the engine's env say more."
+        )
     return Told()
 
 
@@ -265,15 +284,8 @@ CAUSES = (
             "If it comes again, look at the kernel log (journalctl -k -g NVRM) and run the engine"
             " with NCCL_DEBUG=INFO in its env."
         ),
-        signs={
-            r"Watchdog caught collective operation timeout": "torch: ProcessGroupNCCL.cpp",
-            r"NCCL error|NCCL Error \d": "vllm: pynccl_wrapper.py; torch: NCCLUtils.cpp",
-            r"nccl(?:System|UnhandledCuda|Remote|Internal|InvalidUsage|InvalidArgument)Error": (
-                "torch: NCCLUtils.hpp"
-            ),
-            r"NCCL communicator was aborted|RCCL error": "torch: ProcessGroupNCCL.cpp",
-            r"NCCL.*watchdog got stuck|Heartbeat monitor timed out": "torch: ProcessGroupNCCL.cpp",
-        },
+        signs=accelerators.NOT_TALKED,
+        told=_collectives,
     ),
     Cause(
         name="kv_transfer",

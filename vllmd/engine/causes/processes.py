@@ -117,6 +117,7 @@ CAUSES = (
             r"s": "vllm/v1/engine/core_client.py since 0.12",
             r"RayChannelTimeoutError|ray\.exceptions\.GetTimeoutError": "ray/exceptions.py",
             r"Engine iteration timed out": "vllm/engine/async_llm_engine.py 0.4 to 0.10",
+            r"No heartbeat received from": "vllm/engine/multiprocessing/client.py 0.6 to 0.10",
         },
         frames=(
             Frame(
@@ -171,6 +172,7 @@ CAUSES = (
         signs={
             r"^(?:\S*/)?env: .*: No such file or directory$|: bad interpreter: "
             r"|cannot execute(?: binary file)?: ": "the shell, env",
+            r"^\S*sh: (?:(?:line )?\d+: )?\S+: Permission denied$": "the shell",
         },
     ),
     Cause(

@@ -12,7 +12,8 @@ from typing import TypeGuard
 
 import attrs
 
-from vllmd.engine.causes.base import Cause, Diagnosis, Facts, Found, Kind, Rank, bare
+from vllmd.engine.causes.accelerators import NOT_OF_THE_CODE
+from vllmd.engine.causes.base import WALLS, Cause, Diagnosis, Facts, Found, Kind, Rank, bare
 from vllmd.engine.log_reading.phase import Phase, is_of_a_start
 from vllmd.engine.log_reading.reading import OutputReading
 from vllmd.engine.log_reading.sign import Sign
@@ -37,6 +38,8 @@ _CODES = {
 }
 
 
+_OF_A_START = re.compile(r"failed to start|initialization failed|Failed core proc|Process failed")
+"""What vLLM says of an engine that never served."""
 MOST_SIGNS = 400
 BUG = "engine_bug"
 """The cause of an exception that none of the others is known by."""
@@ -58,8 +61,10 @@ def choose(causes: Sequence[Cause], facts: Facts) -> Diagnosis | None:
             return cause.diagnosis(facts, None, evidence=(*lines, *shown))
     of_nccl = best[0].name == "nccl_failure"
     warned = [entry.text for entry in reading.hints if of_nccl and entry.place == "NCCL"]
-    if best[1] is not None and best[0].rank == Rank.CLASS and best[0].weak:
-        return suspected(best[0].diagnosis(facts, best[1]))
+    if best[1] is not None and best[0].rank == Rank.CLASS:
+        named = best[0].diagnosis(facts, best[1])
+        if best[0].weak or (named.kind in WALLS and best[0].starting and _may_be_work(best[1])):
+            return suspected(named)
     return best[0].diagnosis(facts, best[1], evidence=tuple(warned[:1]))
 
 
@@ -108,11 +113,14 @@ def _first(
 def _by_class(
     causes: Sequence[Cause], reading: OutputReading, chain: Sequence[Sign]
 ) -> tuple[Cause, Found] | None:
-    """Return what the class of an exception of the chain tells, the nearest to the root first."""
+    """Return what the class of an exception of the chain tells, the nearest to the root first.
+
+    What may be of several causes comes after what is of one.
+    """
     for sign in chain:
         if sign.echo:
             continue
-        for cause in causes:
+        for cause in sorted(causes, key=lambda each: each.weak):
             if (found := cause.found(reading, [sign])) is not None:
                 return cause, found
     return None
@@ -134,6 +142,25 @@ def _suspicion(causes: Sequence[Cause], facts: Facts) -> Diagnosis | None:
     named = [cause for cause in causes if cause.rank < Rank.CLASS]
     best = _first(named, reading, few(before, None))
     return suspected(best[0].diagnosis(facts, best[1])) if best else None
+
+
+def _may_be_work(found: Found) -> bool:
+    """Tell whether nothing of a log says that an exception came in a start.
+
+    Its beginning is cut, or the beginning of its traceback: an engine that served may have ended
+    by it.
+    """
+    thrown = found.sign.thrown
+    if thrown is None or thrown.is_main or thrown.at_import or is_of_a_start(thrown):
+        return False
+    said = (line for sign in found.reading.signs for line in (sign.lines[0], _header(sign)))
+    if any(map(_OF_A_START.search, said)):
+        return False
+    return found.phase in (Phase.UNKNOWN, Phase.SERVING)
+
+
+def _header(sign: Sign) -> str:
+    return sign.thrown.header if sign.thrown else ""
 
 
 def suspected(found: Diagnosis) -> Diagnosis:
@@ -244,7 +271,7 @@ def _by_label(ends: Sequence[Cause], facts: Facts) -> Cause | None:
 
 _OF_OTHERS = re.compile(r"^(?:ray|grpc|redis|requests|urllib3|httpx|httpcore|aiohttp)\.")
 """Exceptions of what talks to others: that something went wrong there is no bug."""
-_OF_THE_HOST = re.compile(r"out of memory|(?:CUDA|HIP|NCCL|HSA) error|os error \d")
+_OF_THE_HOST = re.compile(rf"{NOT_OF_THE_CODE}|os error \d")
 """Words of a GPU, or of the host: no exception of vLLM's code has them."""
 
 

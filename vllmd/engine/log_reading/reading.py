@@ -8,8 +8,9 @@ import attrs
 
 from vllmd.engine.log_reading.chains import chains_of, ending
 from vllmd.engine.log_reading.entries import LOUD, Entry, Stream, read_entries
-from vllmd.engine.log_reading.phase import Phase, is_ready, phase_by_lines, phase_of
+from vllmd.engine.log_reading.phase import Phase, phase_by_lines, phase_of
 from vllmd.engine.log_reading.runs import last_run
+from vllmd.engine.log_reading.serving import at_work, is_end_of_work, ready_from
 from vllmd.engine.log_reading.sign import LOST, Sign, reason_of
 from vllmd.engine.log_reading.tracebacks import Thrown, read_exceptions
 from vllmd.logs import milestones
@@ -81,11 +82,6 @@ _NCCL = re.compile(
     r"|closed)|Duplicate GPU|[Nn]o (?:socket )?interface|with status=\d+|[Tt]imed? ?out|[Mm]ismatch"
     r"|[Uu]nreachable|peer|[Ff]ailed"
 )
-_AT_WORK = re.compile(
-    r"encountered a fatal error|background task failed|AsyncLLMEngine has failed"
-    r"|Error in model execution|MQLLMEngine is already dead|output_handler failed"
-)
-"""What only an engine that served says of its end."""
 _BUSY = re.compile(r'"(?:GET|POST) /\S* HTTP/[\d.]+" 200|Avg prompt throughput')
 """What an engine says that goes on serving: whatever was printed before did not end it."""
 _RAW_FATAL = re.compile(
@@ -196,8 +192,7 @@ def read_output(lines: Sequence[str], *, served: bool = False) -> OutputReading:
     if begin:
         entries = entries[begin:]
         thrown = read_exceptions(entries)
-    said = next((i for i, entry in enumerate(entries) if is_ready(entry)), None)
-    ready_at = -1 if said is None and served and not begin else said
+    ready_at, is_said = ready_from(entries, served=served and not begin)
     fatal = _first_fatal(entries, thrown, ready_at) if ready_at is not None else 0
     since = len(entries) if fatal is None else fatal
     if ready_at is not None and fatal is not None:
@@ -220,7 +215,7 @@ def read_output(lines: Sequence[str], *, served: bool = False) -> OutputReading:
         entries=tuple(entries),
         signs=tuple(signs),
         ready=ready,
-        phase=Phase.SERVING if ready and said is None else phase_by_lines(entries, end),
+        phase=Phase.SERVING if ready and not is_said else phase_by_lines(entries, end),
         hints=(*filter(_hints, entries), *_no_more(entries)),
     )
 
@@ -284,10 +279,7 @@ def _no_more(entries: Sequence[Entry]) -> Iterator[Entry]:
 
 
 def _at_work(sign: Sign) -> bool:
-    header = sign.thrown.header if sign.thrown else ""
-    if sign.thrown and "_process_engine_step" in sign.thrown.functions:
-        return True
-    return bool(_AT_WORK.search(header) or _AT_WORK.search(sign.lines[0]))
+    return bool(sign.thrown and at_work(sign.thrown)) or is_end_of_work(sign.lines[0])
 
 
 def _bind(thrown: Thrown) -> bool:
@@ -301,7 +293,8 @@ def _first_fatal(entries: Sequence[Entry], thrown: Sequence[Thrown], ready_at: i
         pattern = FATAL if entry.level in LOUD else _RAW_FATAL
         if not entry.quiet and entry.text[:1] not in " \t" and pattern.search(entry.text):
             return index
-    return next((t.begin for t in thrown if t.begin > ready_at and FATAL.search(t.header)), None)
+    ended = (t for t in thrown if FATAL.search(t.header) or at_work(t))
+    return next((t.begin for t in ended if t.begin > ready_at), None)
 
 
 def _back(entries: Sequence[Entry], thrown: Sequence[Thrown], ready_at: int, fatal: int) -> int:

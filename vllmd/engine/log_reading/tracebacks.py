@@ -13,7 +13,7 @@ _WHOLE_FRAME = re.compile(r'\s*File "[^"]+", line \d+, in \S')
 _CAUSE = "The above exception was the direct cause of the following exception:"
 _CONTEXT = "During handling of the above exception, another exception occurred:"
 _NAMED = re.compile(
-    r"(?P<type>(?:[A-Za-z_]\w*\.)*_?[A-Z]\w*"
+    r"(?P<type>(?:(?:[A-Za-z_]\w*\.)*_?[A-Z]\w*|(?:[A-Za-z_]\w*\.)+[a-z]\w*)"
     r"(?:Error|Exception|Interrupt|Failure|Failed|Exit|OutOfResources|Timeout|Expired|Unavailable"
     r"|Unsupported|ObjectsOnly|Terminated|NotFound|IsEnabled))"
     r"(?::\s?(?P<message>.*)|\s*)$",
@@ -49,6 +49,8 @@ _IGNORED = (
 _IGNORED_FILES = ("multiprocessing/resource_tracker.py",)
 _WORK = frozenset({"main", "cmd", "run", "run_server", "run_server_worker", "run_engine_core"})
 """Functions that a program is in once its modules are there."""
+_RUNPY = ("_run_module_as_main", "_run_code")
+"""What ``python -m`` runs a module by, which is the program then."""
 MAX_MORE = 14
 """Lines of a message after its first; a compiler's output may be long."""
 
@@ -92,7 +94,10 @@ class Thrown:
     @property
     def at_import(self) -> bool:
         """Whether a module could not be imported, whatever was raised then."""
-        return "<module>" in self.functions[1:] and _WORK.isdisjoint(self.functions)
+        own = self.functions
+        while own[:1] and own[0] in _RUNPY:
+            own = own[1:]
+        return "<module>" in own[1:] and _WORK.isdisjoint(own)
 
     @property
     def is_main(self) -> bool:
@@ -109,8 +114,12 @@ class Thrown:
 class _OpenTraceback:
     """A traceback that is being read."""
 
-    def __init__(self, begin: int, header: str, before: Thrown | None, ignored: bool) -> None:
+    def __init__(
+        self, begin: int, header: str, before: Thrown | None, ignored: bool, indent: str
+    ) -> None:
         self.begin, self.header, self.before, self.ignored = begin, header, before, ignored
+        self.indent = indent
+        """What stands before each of its lines: another message, or a document, quotes it."""
         self.code = ""
         self.files: list[str] = []
         self.functions: list[str] = []
@@ -244,13 +253,15 @@ def _begin(stream: _Stream, index: int, text: str) -> None:
         header = stream.last.more[-1].strip()
     before = stream.last if stream.linked else None
     ignored = any(mark in header for mark in _IGNORED) or bool(before and before.ignored)
-    stream.open = _OpenTraceback(index, header, before, ignored)
+    indent = text[: len(text) - len(text.lstrip(" "))]
+    stream.open = _OpenTraceback(index, header, before, ignored, indent)
     stream.last, stream.linked, stream.said = None, False, ""
 
 
 def _in_traceback(stream: _Stream, index: int, entry: Entry, text: str) -> Thrown | None:
     under_way = stream.open
     assert under_way is not None, "the caller looked"
+    text = text.removeprefix(under_way.indent)
     if (frame := _FRAME.match(text)) is not None:
         under_way.flat = under_way.flat or text[0] == "F"
         under_way.files.append(frame["file"])

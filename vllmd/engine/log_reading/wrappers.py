@@ -55,6 +55,8 @@ _CAPTURED = re.compile(
     r"|\s+File \".*\", line \d+, in |[\w.]+(?: serve)?: error: "
 )
 """What a record of a logger does not begin with: a line that something else captured does."""
+_QUOTES = re.compile(r"(?:Error|Exception)\b[^:]*:\s*$")
+"""An exception whose message is another one's traceback: no collector puts that before a line."""
 _DAY = re.compile(r"\d{4}-\d\d-\d\d[T ]")
 _LEARN_LINES = 400
 _FEW = 4
@@ -166,6 +168,8 @@ def _learnt(lines: Sequence[str]) -> re.Pattern[str] | None:
         own += 1
         found = _OWN.match(text)
         if found is None or found["before"].startswith("(") or _HEAD.search(found["before"]):
+            continue
+        if _QUOTES.search(found["before"]):
             continue
         form = _form(found["before"])
         forms[form] += 1
