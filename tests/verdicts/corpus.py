@@ -6,6 +6,7 @@ from tests.verdicts import formats
 from tests.verdicts.failures import (
     arguments,
     cuda_errors,
+    cut_logs,
     downloads,
     driver,
     echoes,
@@ -25,6 +26,7 @@ from tests.verdicts.failures import (
     models,
     native_ends,
     network,
+    other_makers,
     parallel,
     processes,
     public_later,
@@ -74,6 +76,8 @@ SUBJECTS: Mapping[str, tuple[Failure, ...]] = {
     "issues": (*issue_rows.FAILURES, *issue_lines.FAILURES),
     "issues-later": (*issue_rows_later.FAILURES, *issue_rows_third.FAILURES),
     "native": native_ends.FAILURES,
+    "makers": other_makers.FAILURES,
+    "cut": cut_logs.FAILURES,
     "traps": traps.FAILURES,
 }
 BY_NAME = {failure.name: failure for table in SUBJECTS.values() for failure in table}

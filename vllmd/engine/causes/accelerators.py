@@ -1,4 +1,4 @@
-"""What the libraries of each maker's accelerators print of the same thing: one table for all causes.
+"""What the libraries of each maker's accelerators print of the same thing: one table of synonyms.
 
 NVIDIA (CUDA, NCCL), AMD (HIP, RCCL), Intel (SYCL, oneCCL), Huawei (CANN, HCCL), Habana (Synapse),
 Google (XLA), AWS (Neuron). Each sign has the file that prints it.
@@ -49,4 +49,4 @@ NOT_TALKED: Mapping[str, str] = {
     r"\b[MC]N?CCL [Ee]rror": "MCCL, CNCL: what others made after NCCL",
 }
 NOT_OF_THE_CODE = r"[Oo]ut ?[Oo]f ?[Mm]emory|RESOURCE_EXHAUSTED|(?:CUDA|HIP|[NR]CCL|HSA|UR) error"
-"""Words of memory or of a device that failed: whoever raised it, no setting or code is told by it."""
+"""Words of memory or of a device that failed: whoever raised it, it tells of no setting or code."""

@@ -50,19 +50,7 @@ _KERNEL_PACKAGES = any_of(
     *("marlin", "auto_gptq", "gptqmodel", "deep_ep", "compressed_tensors", "xgrammar", "outlines"),
     *("llguidance", "lmformatenforcer", "mamba_ssm", "causal_conv1d"),
 )
-_MEDIA = any_of(
-    *(
-        "PIL",
-        "librosa",
-        "soundfile",
-        "av",
-        "decord",
-        "cv2",
-        "torchvision",
-        "torchaudio",
-        "torchcodec",
-    )
-)
+_MEDIA = r"(?:PIL|librosa|soundfile|av|decord|cv2|torchvision|torchaudio|torchcodec)"
 
 
 def _of(
@@ -246,10 +234,18 @@ CAUSES = (
     ),
     _of(
         "compile_failed",
-        r"torch/(?:_inductor|_dynamo|_functorch|_subclasses|fx|export)/",
-        "torch/_inductor, torch/_dynamo, torch/fx",
+        r"torch/(?:_dynamo|_functorch|_subclasses|fx|export)/",
+        "torch/_dynamo, torch/fx",
         "The model could not be compiled for this engine (torch.compile).",
         "Set enforce_eager = true, which does without and is slower.",
+    ),
+    _of(
+        "compile_failed",
+        r"torch/_inductor/",
+        "torch/_inductor",
+        "The model could not be compiled for this engine (torch.compile).",
+        "Set enforce_eager = true, which does without and is slower.",
+        says=r"^(?!RuntimeError\b)" + _REFUSES,
     ),
     _of(
         "gpu_unsupported",

@@ -1,7 +1,7 @@
 """What shows that a run had served, where its output does not say so. Pure: no I/O.
 
-A log is often a part of one: its beginning is cut, or a server's own lines are left out. Who answers
-requests was ready.
+A log is often a part of one: its beginning is cut, or a server's own lines are left out. Who
+answers requests was ready.
 """
 
 import re
@@ -18,11 +18,14 @@ _AT_WORK = re.compile(
 )
 """What only an engine that served says of its end."""
 _STEPS = frozenset({"_process_engine_step", "engine_step", "run_engine_loop"})
-"""Functions that only an engine which takes requests is in. Source: vllm/v1/engine/core.py since 0.8;
-vllm/engine/async_llm_engine.py and multiprocessing/engine.py 0.4 to 0.10.
+"""Functions that only an engine which takes requests is in.
+
+Source: vllm/v1/engine/core.py since 0.8; vllm/engine/async_llm_engine.py and
+multiprocessing/engine.py 0.4 to 0.10.
 """
 _ANSWERED = re.compile(
-    r':\d+ - "(?:GET|POST|PUT|DELETE) /\S* HTTP/[\d.]+" \d{3}|^(?:Engine \d+: )?Avg prompt throughput'
+    r':\d+ - "(?:GET|POST|PUT|DELETE) /\S* HTTP/[\d.]+" \d{3}'
+    r"|^(?:Engine \d+: )?Avg prompt throughput"
 )
 """An access line of uvicorn; vLLM's own figures."""
 _REQUEST_PLACE = re.compile(r"^serving(?:_\w+)?\.py:")

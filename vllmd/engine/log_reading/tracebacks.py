@@ -28,6 +28,8 @@ _REPR = re.compile(
 """vLLM before 0.8 logs a failed step so: ``OutOfMemoryError('…')``."""
 _DOTTED = re.compile(r"(?P<type>(?:[a-z_]\w*\.)+[A-Z]\w+): (?P<message>.*)$")
 """An exception with its module, in a line that is an error."""
+_QUOTING = re.compile(r"(?:Error|Exception):$")
+"""An exception whose message is another one's traceback."""
 _GROUP = re.compile(r"^\s*(?:\+-?[-+ \d]*|\|)\s?")
 _HEADER = re.compile(
     r"(?:EngineCore|WorkerProc|AsyncLLM|Engine core|MQLLMEngine|AsyncLLMEngine|Exception in worker"
@@ -247,7 +249,8 @@ def _goes_on(stream: _Stream, entry: Entry) -> bool:
 
 def _begin(stream: _Stream, index: int, text: str) -> None:
     stream.close_message()
-    header = text[: -len(TRACEBACK)].strip() or stream.said
+    before_it = text[: -len(TRACEBACK)].strip()
+    header = "" if _QUOTING.search(before_it) else before_it or stream.said
     stream.cut = False
     if not header and stream.last is not None and stream.last.more and not stream.linked:
         header = stream.last.more[-1].strip()

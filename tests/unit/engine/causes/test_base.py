@@ -10,7 +10,7 @@ CAUSE = Cause(
     signs={"broke [0-9]+": "a file"},
     unless="by intent",
     frames=(
-        Frame("loader.py:load$", "^KeyError", "a file"),
+        Frame("loader.py:load$", "^KeyError", "a file", elsewhere="hub.py:"),
         Frame("checks.py:check$", "^TypeError", "a file", raised=True),
     ),
     said={"shutdown asked": "a file"},
@@ -45,6 +45,13 @@ def test_found_knows_what_a_file_raises_itself_from_what_it_calls() -> None:
     assert found_in(*lines, "TypeError: no") == "TypeError: no"
     called = '  File "x/other.py", line 5, in read'
     assert found_in(*lines, called, "TypeError: no") is None
+
+
+def test_found_is_nothing_where_it_was_raised_by_a_part_of_another_cause() -> None:
+    lines = ["Traceback (most recent call last):", '  File "x/loader.py", line 3, in load']
+    for name, found in (("other.py", "KeyError: 'w'"), ("hub.py", None)):
+        raised = f'  File "x/{name}", line 5, in get'
+        assert found_in(*lines, raised, "KeyError: 'w'") == found
 
 
 def test_announced_finds_a_line_of_any_level() -> None:

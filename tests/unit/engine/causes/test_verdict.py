@@ -442,3 +442,33 @@ def test_choose_takes_connections_that_were_refused_to_the_end_for_the_reason_of
     assert found is not None
     assert (found.cause, found.kind) == ("limit_reached", Kind.TRANSIENT)
     assert found.evidence[-1] == "no engine step"
+
+
+def cut(*said: str) -> list[str]:
+    """Return the end of a traceback in a model's code, and nothing else of a log."""
+    places = ("models/phi4.py", "models/phi4_audio.py")
+    frames = [f'  File "/x/site-packages/vllm/model_executor/{p}", line 9, in f' for p in places]
+    return [f"ERROR 11-23 19:06:44 [engine.py:160] {line}" for line in (*frames, *said)]
+
+
+def test_choose_only_suspects_a_wall_by_its_class_where_nothing_says_that_it_was_a_start() -> None:
+    refused = "AssertionError: the encoder's outputs have another length"
+    found = choose(CAUSES, Facts("0", tuple(cut(refused))))
+    assert found is not None
+    assert (found.cause, found.perhaps) == ("unknown", "unsupported_combination")
+    assert found.kind is Kind.UNKNOWN
+    start = "INFO 11-23 19:06:44 [a.py:1] Starting to load model m..."
+    assert cause_of("1", start, *cut(refused)) == "unsupported_combination"
+    failed = "RuntimeError: Engine core initialization failed."
+    assert cause_of("1", *cut(refused), failed) == "unsupported_combination"
+
+
+def test_choose_takes_what_is_certain_before_a_suspicion_of_the_same_exception() -> None:
+    place = '  File "/x/site-packages/vllm/model_executor/model_loader/utils.py", line 9, in f'
+    lines = (
+        "EngineCore failed to start.",
+        TRACE[0],
+        place,
+        "TypeError: Qwen.__init__() got an unexpected keyword argument 'vllm_config'",
+    )
+    assert cause_of("1", *(CORE + line for line in lines)) == "engine_bug"

@@ -104,3 +104,26 @@ def test_read_exceptions_know_the_frames_of_a_traceback_whose_beginning_is_cut_o
 def test_read_exceptions_take_no_frame_behind_a_sentence_for_a_traceback() -> None:
     [found] = exceptions('Thread 1 is at\n  File "/a/b.py", line 3, in get\nKeyError: x')
     assert not found.files
+
+
+def test_read_exceptions_of_a_traceback_that_a_message_or_a_document_quotes() -> None:
+    quoted = "RuntimeError: " + TRACE.split("\n\n", maxsplit=1)[0]
+    (only,) = exceptions(quoted, prefix="      ")
+    assert (only.type, only.functions) == ("requests.exceptions.HTTPError", ("get",))
+    assert only.end == 4
+
+
+def test_read_exceptions_know_one_of_a_module_whose_name_begins_with_a_small_letter() -> None:
+    (only,) = exceptions("nixl._bindings.nixlBackendError: NIXL_ERR_BACKEND")
+    assert only.message == "NIXL_ERR_BACKEND"
+    assert exceptions("an error: of words\nlastError: 5") == []
+
+
+def test_module_that_python_runs_is_the_program_and_not_imported() -> None:
+    run = ["_run_module_as_main", "_run_code", "<module>", "add_argument"]
+    imported = [*run[:3], "<module>", "add_argument"]
+    for functions, at_import in ((run, False), (imported, True), (imported[2:], True)):
+        frames = [f'  File "/a/b.py", line 3, in {name}' for name in functions]
+        text = "\n".join(["Traceback (most recent call last):", *frames, "TypeError: x"])
+        (only,) = exceptions(text)
+        assert only.at_import is at_import

@@ -220,3 +220,8 @@ def test_bare_lines_of_records_with_captured_lines_have_no_level_of_the_collecto
 ) -> None:
     records = [{"level": "INFO", "message": line}, {"level": "INFO", "message": "ValueError: x"}]
     assert {each.level for each in bare_lines([*map(json.dumps, records)])} == {None}
+
+
+def test_bare_lines_take_no_exception_that_quotes_a_traceback_for_a_wrapper() -> None:
+    trace = ["RuntimeError: Traceback (most recent call last):", FRAME, "ValueError: x"]
+    assert [each.text for each in bare_lines([*trace, *trace])] == [*trace, *trace]

@@ -1,0 +1,201 @@
+"""Parts of logs, as people show them: the beginning is not there, nor what the server says first."""
+
+from tests.verdicts.model import NAMED, OLD, Failure, Phase, Said, Who, failure
+
+SITE = "/opt/venv/lib/python3.12/site-packages"
+ASKED = 'INFO:     192.0.2.9:41394 - "POST /v1/chat/completions HTTP/1.1" 500 Internal Server Error'
+RATE = "Engine 000: Avg prompt throughput: 101.2 tokens/s, Running: 4 reqs, Waiting: 0 reqs"
+
+
+def _cut(
+    name: str,
+    causes: str,
+    hold: bool | None,
+    words: str,
+    source: str,
+    *said: Said,
+    versions: tuple[str, ...] = NAMED,
+    code: int = 0,
+) -> Failure:
+    """Return what is left of a run: nothing is said but these lines."""
+    return failure(
+        name,
+        Phase.ARGUMENTS,
+        Who.API,
+        causes,
+        hold,
+        words,
+        source,
+        said=said,
+        versions=versions,
+        exit_code=code,
+        echoes=False,
+    )
+
+
+def _traceback(*frames: str, said: str, header: str = "") -> str:
+    """Return a traceback of ``file:function`` frames."""
+    places = (frame.rsplit(":", 1) for frame in frames)
+    lines = [f'  File "{SITE}/{file}", line 137, in {function}' for file, function in places]
+    return "\n".join(
+        [*([header] if header else []), "Traceback (most recent call last):", *lines, said]
+    )
+
+
+FAILURES = (
+    _cut(
+        "cut-request-refused",
+        "unknown",
+        False,
+        "",
+        "vllm/entrypoints/openai/serving_chat.py: an error of a request, which ends nothing",
+        Said(
+            _traceback(
+                "vllm/entrypoints/openai/serving_chat.py:create_chat_completion",
+                "vllm/multimodal/registry.py:create_processor",
+                said="ValueError: acme/chat-8b is not a multimodal model",
+                header="Error in preprocessing prompt inputs",
+            ),
+            Who.API,
+            "ERROR",
+            "serving_chat.py:199",
+        ),
+    ),
+    _cut(
+        "cut-requests-only",
+        "unknown",
+        False,
+        "",
+        "vllm/v1/metrics/loggers.py, uvicorn: an engine that serves",
+        Said(RATE, Who.API, "INFO", "loggers.py:123"),
+        Said(ASKED.replace("500 Internal Server Error", "200 OK")),
+        Said(
+            _traceback(
+                "vllm/entrypoints/openai/tool_parsers/hermes_tool_parser.py:extract_tool_calls",
+                said="json.decoder.JSONDecodeError: Unterminated string starting at: line 2 column 10 (char 10)",
+                header="Error in extracting tool call from response.",
+            ),
+            Who.API,
+            "ERROR",
+            "hermes_tool_parser.py:110",
+        ),
+        Said(ASKED.replace("500 Internal Server Error", "200 OK")),
+    ),
+    _cut(
+        "cut-nixl-between-requests",
+        "kv_transfer",
+        False,
+        "NIXL_ERR_BACKEND",
+        "nixl, without its traceback; vllm/v1/engine/async_llm.py",
+        Said("nixl._bindings.nixlBackendError: NIXL_ERR_BACKEND", Who.CORE, "ERROR", "core.py:517"),
+        Said(
+            _traceback(
+                "vllm/v1/engine/async_llm.py:output_handler",
+                said="vllm.v1.engine.exceptions.EngineDeadError: EngineCore encountered an issue. See stack trace (above) for the root cause.",
+                header="AsyncLLM output_handler failed.",
+            ),
+            Who.API,
+            "ERROR",
+            "async_llm.py:420",
+        ),
+        Said(ASKED),
+    ),
+    _cut(
+        "cut-no-heartbeat",
+        "worker_timeout engine_core_died stalled",
+        False,
+        "No heartbeat",
+        "vllm/engine/multiprocessing/client.py 0.6 to 0.10",
+        Said(RATE, Who.API, "INFO", "metrics.py:345"),
+        Said(
+            "TimeoutError('No heartbeat received from MQLLMEngine')",
+            Who.API,
+            "ERROR",
+            "client.py:244",
+        ),
+        Said("NoneType: None", Who.API, "ERROR", "client.py:244"),
+        Said(
+            "MQLLMEngine is already dead, terminating server process",
+            Who.API,
+            "CRITICAL",
+            "launcher.py:99",
+        ),
+        Said(ASKED),
+        Said("INFO:     Shutting down"),
+        versions=OLD,
+    ),
+    _cut(
+        "cut-no-free-blocks",
+        "engine_bug",
+        False,
+        "NoFreeBlocksError",
+        "vllm/core/block/naive_block.py 0.5 to 0.10, of an engine that served",
+        Said(
+            _traceback(
+                "vllm/engine/multiprocessing/engine.py:run_engine_loop",
+                "vllm/engine/multiprocessing/engine.py:engine_step",
+                "vllm/core/scheduler.py:_schedule_prefills",
+                "vllm/core/block/naive_block.py:_allocate_block_id",
+                said="vllm.core.block.interfaces.BlockAllocator.NoFreeBlocksError",
+                header="NoFreeBlocksError()",
+            ),
+            Who.CORE,
+            "ERROR",
+            "engine.py:165",
+        ),
+        versions=OLD,
+    ),
+    _cut(
+        "cut-shell-permission",
+        "program_missing permission_denied",
+        True,
+        "Permission denied",
+        "dash, bash",
+        Said("/bin/sh: 1: vllm: Permission denied"),
+        code=126,
+    ),
+    _cut(
+        "cut-shell-permission-line",
+        "program_missing permission_denied",
+        True,
+        "Permission denied",
+        "bash",
+        Said("/run/start.sh: line 7: /opt/venv/bin/vllm: Permission denied"),
+        code=126,
+    ),
+    _cut(
+        "cut-module-that-runs",
+        "broken_install engine_bug",
+        True,
+        "unexpected keyword argument",
+        "Python: argparse.py, of vllm/entrypoints/api_server.py 0.7",
+        Said(
+            'Traceback (most recent call last):\n  File "<frozen runpy>", line 198, in _run_module_as_main\n'
+            '  File "<frozen runpy>", line 88, in _run_code\n'
+            f'  File "{SITE}/vllm/entrypoints/api_server.py", line 148, in <module>\n'
+            '    parser.add_argument("--port", type=int, default=8000, ge=1024)\n'
+            '  File "/usr/lib/python3.12/argparse.py", line 1507, in add_argument\n'
+            "    action = action_class(**kwargs)\n"
+            "TypeError: _StoreAction.__init__() got an unexpected keyword argument 'ge'"
+        ),
+        code=1,
+    ),
+    _cut(
+        "cut-quoted-traceback",
+        "no_gpu ray_resources",
+        None,
+        "No CUDA GPUs",
+        "Ray Serve's status: a traceback within a message, within a document",
+        Said(
+            "          RuntimeError: Traceback (most recent call last):\n"
+            f'            File "{SITE}/ray/serve/_private/replica.py", line 1140, in initialize_callable\n'
+            "              await self._call_func_or_gen(\n"
+            f'            File "{SITE}/vllm/v1/worker/gpu_worker.py", line 155, in init_device\n'
+            "              torch.cuda.set_device(self.device)\n"
+            f'            File "{SITE}/torch/cuda/__init__.py", line 319, in _lazy_init\n'
+            "              torch._C._cuda_init()\n"
+            "          RuntimeError: No CUDA GPUs are available"
+        ),
+        code=1,
+    ),
+)
