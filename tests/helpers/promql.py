@@ -10,7 +10,7 @@ ANY_COUNTER = re.compile(r"\bvllmd\w*_(?:total|count|bucket)\b")
 THERE = re.compile(r"\bon \([^)]*\) last_over_time\((vllmd\w*)(?:\{[^}]*\})?\[\w+\]\)(?!\s*[<>=!])")
 """A counter of which it matters whether it is there."""
 RATIO = re.compile(r"[\w:]*ratio\w*\b(?:\{[^}]*\})?(?:\[[^\]]*\])?\)*\s*[<>]=?\s*([\d.e+]+)")
-_OF_HOSTS = {"instance", "fleet"}
+_OF_HOSTS = {"instance", "fleet", "group"}
 """What a series of a host, or of several on purpose, keeps."""
 OVER_TIME = {"rate", "increase", "changes", "resets"}
 

@@ -22,7 +22,7 @@ ELSEWHERE = {
     "vllmd_engine_awaited_load_info": "of one that waits for another: engine/test_metrics.py",
     "vllmd_engine_awaited_turn_info": "of one whose GPU has another's turn: test_sleep.py",
     "vllmd_engine_weights_state": "of one whose weights are kept: test_preload.py",
-    "vllmd_group_info": "of an engine that is a part of a group: test_groups.py",
+    "vllmd_group_awaited_host_info": "of a part of a group: several_hosts/test_group_alerts.py",
     "vllmd_fleet_min_ready": "where [fleet] names the hosts: several_hosts/test_replicas_alerts.py",
     "vllmd_probe_verdict": "of an engine that is probed: causes/test_engine_causes.py",
     "vllmd_engine_failure_info": "of an engine that died: test_faults.py",

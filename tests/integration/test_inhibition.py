@@ -19,9 +19,13 @@ OTHER = {
 }
 FLEET = {"instance": "h:9840", "fleet": "prod", "model": "m"}
 QUIETED = {
-    "VllmdReplicasNone": (FLEET, ["VllmdReplicasLow", "VllmdEngineDown"]),
+    "VllmdReplicasNone": (FLEET, ["VllmdReplicasLow", "VllmdEngineDown", "VllmdGroupIncomplete"]),
+    "VllmdGroupIncomplete": (ENGINE, ["VllmdDown", "VllmdEngineDown", "VllmdEngineNotReady"]),
     "VllmdDown": (ENGINE, ["VllmdEngineNotReady", "VllmdGpuLost", "VllmdDiskFull"]),
-    "VllmdEngineHeld": (ENGINE, ["VllmdEngineDown", "VllmdEngineRestartLoop"]),
+    "VllmdEngineHeld": (
+        ENGINE,
+        ["VllmdEngineDown", "VllmdEngineRestartLoop", "VllmdGroupIncomplete"],
+    ),
     "VllmdEngineDown": (ENGINE, ["VllmdEngineNotReady"]),
     "VllmdEngineLoadStalled": (ENGINE, ["VllmdEngineNotReady"]),
     "VllmdEngineAwaitsMemory": (

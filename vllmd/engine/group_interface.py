@@ -26,6 +26,16 @@ class GroupEnd:
 
 
 @attrs.frozen
+class AwaitedHost:
+    """A host without which a group does not serve."""
+
+    host: str
+    """Host and port of its vllmd, as Prometheus and the others ask it."""
+    state: str
+    """Of its part; as in `GroupStatus.hosts`."""
+
+
+@attrs.frozen
 class GroupStatus:
     """How the group of an engine stands, as this host knows it."""
 
@@ -36,6 +46,8 @@ class GroupStatus:
     hosts: Mapping[str, str]
     """The state of each host's part; `unreachable` where its vllmd does not answer, `unreadable`
     where what it answers is no page for this host, `unknown` where it was not asked yet."""
+    name: str = ""
+    """The same on all hosts, and on no others: the engine and the head, as `big@gpu01`."""
     generation: str | None = None
     red: str | None = None
     """Why no new request is to come; None if they may."""
@@ -43,6 +55,8 @@ class GroupStatus:
     """What does not get on, and may only be busy."""
     waits_for: str | None = None
     """What the next start waits for."""
+    awaited: AwaitedHost | None = None
+    """The host that `waits_for` or `red` is about."""
     failed_host: str | None = None
     """On which host the last generation that failed ended first."""
     failure: str | None = None

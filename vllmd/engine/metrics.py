@@ -82,14 +82,17 @@ class EnginesCollector:
         info = _gauge(
             "info",
             "Always 1; the labels say what the engine serves, by which version of vLLM (empty: not "
-            "known yet), by which command (the same on hosts that are alike), in which fleet.",
-            ["model", "version", "command_hash", "fleet"],
+            "known yet), by which command (the same on hosts that are alike), in which fleet, and "
+            "of one over several hosts which group it is, by engine and head, and whether this "
+            "host is its head or a member.",
+            ["model", "version", "command_hash", "fleet", "group", "role"],
         )
         fleet = self._fleet() or ""
         for engine in engines:
             version = self._version(engine.name) or ""
             labels = [engine.name, engine.model, version, engine.fingerprint, fleet]
-            info.add_metric(labels, 1)
+            part = engine.group
+            info.add_metric([*labels, *((part.name, part.role) if part else ("", ""))], 1)
         return info
 
     @staticmethod
@@ -223,27 +226,29 @@ class EnginesCollector:
 
     @staticmethod
     def _groups(engines: Sequence[EngineStatus]) -> Iterator[Metric]:
-        part = GaugeMetricFamily(
-            "vllmd_group_info",
-            "Always 1 for an engine of several hosts; the labels say which part this host has.",
-            labels=[LABEL, "role", "mode"],
-        )
         hosts = GaugeMetricFamily(
             "vllmd_group_members",
             "Hosts of the engine's group by the state of their part, as the head hears it; "
             "'unreachable' where a vllmd does not answer, 'unreadable' where its page is no use.",
             labels=[LABEL, "state"],
         )
+        awaited = GaugeMetricFamily(
+            "vllmd_group_awaited_host_info",
+            "1 for the host without which the engine's group does not serve, with the state of its "
+            "part: a start waits for it, or no new request is taken.",
+            labels=[LABEL, "group", "role", "host", "state"],
+        )
         for engine in engines:
             if (group := engine.group) is None:
                 continue
-            part.add_metric([engine.name, group.role, group.mode], 1)
+            if (of := group.awaited) is not None:
+                awaited.add_metric([engine.name, group.name, group.role, of.host, of.state], 1)
             if group.rank:
                 continue
             states = [*group.hosts.values()]
             for each in sorted({*states, str(State.READY), "unreachable", "unreadable"}):
                 hosts.add_metric([engine.name, each], states.count(each))
-        yield from (part, hosts)
+        yield from (hosts, awaited)
 
     @staticmethod
     def _sleep(engines: Sequence[EngineStatus]) -> Iterator[Metric]:

@@ -2,14 +2,14 @@
 
 import asyncio
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import structlog
 
 from vllmd.config.group import GroupConfig, ThisHost
 from vllmd.engine.exits import GROUP_LOST, Exit
-from vllmd.engine.group_interface import EngineGroup, GroupEnd, GroupStatus
+from vllmd.engine.group_interface import AwaitedHost, EngineGroup, GroupEnd, GroupStatus
 from vllmd.engine.liveness.reading import Reading
 from vllmd.engine.operator_requests import OperatorRequests
 from vllmd.engine.status import EngineStatus
@@ -43,7 +43,7 @@ class GroupPart(EngineGroup):
         lag: LoopLag,
         own: Callable[[], OwnEngine],
     ) -> None:
-        self.is_member, self.has_members = rank > 0, rank == 0
+        self.engine, self.is_member, self.has_members = engine, rank > 0, rank == 0
         self.group, self.rank = group, rank
         names = ",".join(host.name for host in group.hosts)
         kind = f"{group.mode} {group.ranks_per_host} {group.join_port}"
@@ -341,26 +341,25 @@ class GroupPart(EngineGroup):
             rank=self.rank,
             mode=self.group.mode,
             hosts=hosts,
+            name=f"{self.engine}@{self.group.head.name}",
             generation=self.generation,
             red=self._step.red,
             doubt=self.ranks.doubt() if self.ranks is not None else None,
             waits_for=self._step.waits_for,
+            awaited=self._awaited(hosts),
             failed_host=failed[0] if failed else None,
             failure=failed[1].explanation or failed[1].text if failed else None,
-            differences=tuple(self._differences()),
+            differences=tuple(d for p in self.peers.values() for d in p.differences(self.told)),
             silent={p.name: p.problem for p in self.peers.values() if p.problem},
         )
 
-    def _differences(self) -> list[str]:
-        found = []
-        for peer in self.peers.values():
-            if (page := peer.page) is None:
-                continue
-            if page.vllm and self.told.vllm and page.vllm != self.told.vllm:
-                found.append(f"{peer.name} has vLLM {page.vllm}, this host {self.told.vllm}")
-            if page.command_hash and page.command_hash != self.told.command_hash:
-                found.append(f"the engine's table on {peer.name} is another than on this host")
-        return found
+    def _awaited(self, states: Mapping[str, str]) -> AwaitedHost | None:
+        """Return who is waited for; a member waits for the head only."""
+        name = self._step.awaited
+        if self.is_member and self._step.waits_for is not None:
+            name = self.group.head.name
+        found = (host for host in self.group.hosts if host.name == name)
+        return next((AwaitedHost(host.netloc, states[host.name]) for host in found), None)
 
     @property
     def shim_pid(self) -> int | None:

@@ -1,9 +1,10 @@
 """Another host of a group, asked again and again: its page, and since when there was none."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 
 from vllmd.config.fleet import FleetHost
 from vllmd.fleet.pages import HostPageError, HostPages
+from vllmd.groups.own import Identity
 from vllmd.groups.page import GroupPage, from_json
 from vllmd.groups.reach import is_cut, literal, resolve
 from vllmd.groups.rules import GroupPeer
@@ -119,6 +120,15 @@ class PeerWatch:
     def is_connected(self) -> bool:
         """Whether the own run is connected to it, as far as that is known."""
         return self._unconnected_since is None
+
+    def differences(self, own: Identity) -> Iterator[str]:
+        """Yield what it has otherwise than this host, and ought to have alike."""
+        if (page := self.page) is None:
+            return
+        if page.vllm and own.vllm and page.vllm != own.vllm:
+            yield f"{self.name} has vLLM {page.vllm}, this host {own.vllm}"
+        if page.command_hash and page.command_hash != own.command_hash:
+            yield f"the engine's table on {self.name} is another than on this host"
 
     def known(self) -> GroupPeer:
         """Return what the rules are told of it now."""

@@ -106,6 +106,8 @@ class Decision:
     """Of a head: what somebody wants on a member."""
     waits_for: str | None = None
     """What a start waits for, in words."""
+    awaited: str | None = None
+    """Of a head, with `waits_for` or `red`: the host that it is about."""
 
 
 def head(own: Own, members: Mapping[str, GroupPeer], limits: Limits) -> Decision:
@@ -122,7 +124,7 @@ def head(own: Own, members: Mapping[str, GroupPeer], limits: Limits) -> Decision
         return Decision()
     for host, peer in members.items():
         if (why := _not_gathered(host, peer, own)) is not None:
-            return Decision(waits_for=why)
+            return Decision(waits_for=why, awaited=host)
     return Decision(start=True)
 
 
@@ -144,17 +146,19 @@ def _not_gathered(host: str, peer: GroupPeer, own: Own) -> str | None:
 
 
 def _head_that_runs(own: Own, members: Mapping[str, GroupPeer], limits: Limits) -> Decision:
-    red = None
+    red = Decision()
     for host, peer in members.items():
         step = _member_seen(host, peer, own, limits)
         if step.end is not None:
             return step
-        red = red or step.red
+        red = red if red.red else step
     if own.hung is not None:
         host, why = own.hung
         if not _is_cut_off(members.get(host)):  # one that is is waited for
-            return Decision(end=why, lost=host) if own.ends_hung else Decision(red=red or why)
-    return Decision(red=red)
+            if own.ends_hung:
+                return Decision(end=why, lost=host)
+            return red if red.red else Decision(red=why, awaited=host)
+    return red
 
 
 def _is_cut_off(peer: GroupPeer | None) -> bool:
@@ -197,7 +201,7 @@ def _member_silent(host: str, peer: GroupPeer, limits: Limits) -> Decision:
     why = f"{host} cannot be reached ({peer.problem}), and its processes are connected"
     if peer.cut_s >= limits.end_s:
         return Decision(end=why, lost=host)
-    return Decision(red=why)
+    return Decision(red=why, awaited=host)
 
 
 def member(own: Own, peer: GroupPeer) -> Decision:

@@ -18,10 +18,10 @@ WANTED = f"{ON_ENGINE} {last('vllmd_engine_wanted')} == 1"
 """Of an engine that is to run."""
 
 
-def without_members(series: str) -> str:
-    """Return series of engines without members of groups: a group's head is the replica."""
-    member = last('vllmd_group_info{role="member"}')
-    return f"({series} unless {ON_ENGINE} {member})"
+REPLICAS = 'vllmd_engine_info{fleet!="",role!="member"}'
+"""Engines of fleets; of a group the head is the replica."""
+AWAITS_HOST = last("vllmd_group_awaited_host_info")
+"""Of an engine that waits for another host of its group: what is told of that is told once."""
 
 
 def still(selector: str, labels: str = "instance, vllmd_engine") -> str:

@@ -55,7 +55,8 @@ class Alert:
     keep: str | None = None
     """Prometheus' `keep_firing_for`: what comes and goes is one alert."""
     of_a_host: bool = True
-    """Whether it has the label `instance`: what is about no host, or none at all, has none."""
+    """Whether its page is at the host that the label `instance` names: not where it is about no
+    host, or about one that is missing."""
     why: str = ""
     """The cause: of a label, or `LAST_END`."""
     labels: Mapping[str, str] = attrs.field(factory=dict)

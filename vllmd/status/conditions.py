@@ -126,12 +126,29 @@ def _engines(document: Document, wanted: bool = True) -> Iterator[Mapping[str, A
 def _down(document: Document) -> Iterator[ActiveCondition]:
     for engine in _engines(document):
         turn = (engine["sleep"] or {}).get("turn_of")
-        waits = engine["awaited_memory"] or engine["awaited_load"] or turn
+        waits = engine["awaited_memory"] or engine["awaited_load"] or turn or _awaited(engine)
         for_s = document["at"] - engine["since"]
         between_runs = engine["state"] == State.STOPPED and for_s < BETWEEN_RUNS_S
         if engine["state"] not in STARTED and not waits and not between_runs:
             why = f": {engine['reason']}" if engine["reason"] else ""
             yield ActiveCondition(f"{engine['name']} is down{why}", engine["name"])
+
+
+def _awaited(engine: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the host of its group that an engine waits for."""
+    found: Mapping[str, Any] | None = (engine["group"] or {}).get("awaited")
+    return found
+
+
+def _group(document: Document) -> Iterator[ActiveCondition]:
+    for engine in _engines(document):
+        of = _awaited(engine)
+        if of is None or of["state"] == State.STOPPED:
+            continue
+        # a head that answers tells it itself
+        if engine["group"]["role"] == "head" or of["state"] == "unreachable":
+            text = f"{engine['name']} does not serve: its group lacks {of['host']}"
+            yield ActiveCondition(f"{text} ({of['state']})", engine["name"])
 
 
 def _held(document: Document) -> Iterator[ActiveCondition]:
@@ -343,6 +360,7 @@ CONDITIONS: Mapping[str, Test] = {
     "VllmdEngineAwaitsMemory": _awaits_memory,
     "VllmdEngineLoadStalled": _load_stalled,
     "VllmdEngineDown": _down,
+    "VllmdGroupIncomplete": _group,
     "VllmdWeightsLost": _of_engine(
         "{} serves, and its weights are kept no more",
         lambda engine: (

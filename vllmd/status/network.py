@@ -15,8 +15,8 @@ LOCAL_ENGINE = frozenset(
 )
 LOCAL_GROUP = frozenset(
     {
-        *("hosts", "generation", "red", "doubt", "waits_for", "failed_host", "failure"),
-        *("differences", "silent"),
+        *("hosts", "name", "generation", "red", "doubt", "waits_for", "awaited"),
+        *("failed_host", "failure", "differences", "silent"),
     }
 )
 LOCAL_SLEEP = frozenset({"by", "wanted_by"})

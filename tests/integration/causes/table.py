@@ -81,6 +81,7 @@ NOT_PROVOKED: Mapping[str, str] = {
         ("VllmdReplicasNone", "VllmdReplicasLow", "VllmdVersionsDiffer"),
         "of several hosts, whose causes are in tests/several_hosts/test_replicas_alerts.py",
     ),
+    "VllmdGroupIncomplete": "of several hosts: tests/several_hosts/test_group_alerts.py",
     "VllmdWatchdog": "it fires always: test_notified.py sees it",
 }
 """Why nothing is done to a running system, and where it is seen."""

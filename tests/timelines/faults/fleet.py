@@ -35,6 +35,42 @@ def restarted_next(minutes: int) -> float:
     return 0.0 if 5 < minutes <= 9 else 1.0
 
 
+GROUP = {"vllmd_engine": "big", "group": "big@gpu01"}
+
+
+def part(state: Values, waits: Values, role: str = "head", **of: str) -> tuple[Signal, ...]:
+    """Return one part of a group; `state` is whether it loads, `waits` whether for a host."""
+    awaited = {**GROUP, "role": role, "host": "gpu02:9840", "state": "unreachable", **of}
+    return (
+        gauge("vllmd_engine_info", 1, 1, **GROUP, role=role, version="", fleet=""),
+        gauge("vllmd_engine_wanted", 1, 1, vllmd_engine="big"),
+        shaped("vllmd_engine_up", lambda m: 0 if state(m) or waits(m) else 1, vllmd_engine="big"),
+        shaped("vllmd_engine_state", state, vllmd_engine="big", state="loading"),
+        shaped("vllmd_engine_state", lambda m: waits(m) or 0, vllmd_engine="big", state="waiting"),
+        shaped("vllmd_group_awaited_host_info", waits, **awaited),
+    )
+
+
+def never(_: int) -> float:
+    return 0.0
+
+
+def loads(minutes: int) -> float:
+    return 1.0 if minutes else 0.0
+
+
+def waits(minutes: int) -> float | None:
+    return 1.0 if minutes else None
+
+
+def waits_a_little(minutes: int) -> float | None:
+    return 1.0 if 0 < minutes <= 4 else None
+
+
+def nobody(_: int) -> None:
+    return None
+
+
 NONE, LOW, DIFFER = "none", "low", "differ"
 LEAST = gauge("vllmd_fleet_min_ready", 2, 2, fleet=LOW)
 
@@ -45,6 +81,13 @@ def version(text: str, well: float | None, bad: float | None) -> Signal:
 
 
 FAULTS = (
+    Fault(
+        "VllmdGroupIncomplete",
+        "a host of the group is lost, and its head waits for it",
+        part(never, waits),
+        Alike("the head waits until a member has ended its part, and loads", part(loads, nobody)),
+        lasts=25,
+    ),
     Fault(
         "VllmdReplicasNone",
         "both replicas are down",

@@ -1,6 +1,9 @@
 import os
 from typing import Any
 
+import attrs
+import pytest
+
 from tests.helpers.clock import FakeClock
 from tests.helpers.make import status
 from tests.helpers.metrics import values
@@ -8,7 +11,7 @@ from vllmd.engine.causes import BY_NAME
 from vllmd.engine.doubts import Doubt, Doubts
 from vllmd.engine.exits import Exit, explain
 from vllmd.engine.gpu_interface import Shortage
-from vllmd.engine.group_interface import GroupStatus
+from vllmd.engine.group_interface import AwaitedHost, GroupStatus
 from vllmd.engine.metrics import DoubtsCollector, EnginesCollector, UsageCollector
 from vllmd.engine.restart.policy import Hold
 from vllmd.engine.state_machine import State, Trigger
@@ -17,6 +20,13 @@ from vllmd.engine.weights.state import WeightsState, WeightsStatus
 
 def found_for(**more: Any) -> dict[tuple[str, ...], float]:
     return values(EnginesCollector(lambda: [status(**more)], FakeClock()).collect())
+
+
+def info_of(collector: EnginesCollector, name: str = "vllmd_engine_info") -> dict[str, str]:
+    """Return the labels of the one sample of a family."""
+    (found,) = (s for each in collector.collect() if each.name == name for s in each.samples)
+    assert found.value == 1
+    return dict(found.labels)
 
 
 def test_collect_ready_engine() -> None:
@@ -41,9 +51,14 @@ def test_collect_says_what_is_served_by_which_version_and_in_which_fleet() -> No
         lambda: [status(fingerprint="f00d")], FakeClock(), lambda _: "0.32.0", lambda: "prod"
     )
     labels = {"command_hash": "f00d", "fleet": "prod", "model": "m", "version": "0.32.0"}
-    found = values(engines.collect())
-    assert found["vllmd_engine_info", *labels.values(), "chat"] == 1
-    assert found_for()["vllmd_engine_info", "", "", "m", "", "chat"] == 1
+    found = info_of(engines)
+    assert found == labels | {"vllmd_engine": "chat", "group": "", "role": ""}
+
+
+def test_collect_says_of_which_group_an_engine_is_and_which_part_of_it() -> None:
+    group = GroupStatus("member", 1, "data", {}, "chat@gpu01")
+    found = info_of(EnginesCollector(lambda: [status(group=group)], FakeClock()))
+    assert (found["group"], found["role"]) == ("chat@gpu01", "member")
 
 
 def test_collect_state_is_one_of_all() -> None:
@@ -137,10 +152,24 @@ def test_collect_doubts_of_a_start_until_it_is_over() -> None:
 
 def test_collect_a_group_is_counted_by_its_head_only() -> None:
     hosts = {"gpu01": "ready", "gpu02": "ready", "gpu03": "unreachable"}
-    found = found_for(group=GroupStatus("head", 0, "data", hosts))
-    assert found["vllmd_group_info", "data", "head", "chat"] == 1
+    found = found_for(group=GroupStatus("head", 0, "data", hosts, "chat@gpu01"))
     assert found["vllmd_group_members", "ready", "chat"] == 2
     assert found["vllmd_group_members", "unreachable", "chat"] == 1
-    found = found_for(group=GroupStatus("member", 1, "data", hosts))
-    assert found["vllmd_group_info", "data", "member", "chat"] == 1
+    found = found_for(group=GroupStatus("member", 1, "data", hosts, "chat@gpu01"))
     assert not any(key[0] == "vllmd_group_members" for key in found)
+
+
+@pytest.mark.parametrize("role", ["head", "member"])
+def test_collect_the_host_that_a_group_lacks_is_named(role: str) -> None:
+    group = GroupStatus(role, 0, "data", {}, "chat@gpu01")
+    assert not any(key[0] == "vllmd_group_awaited_host_info" for key in found_for(group=group))
+    lacks = AwaitedHost("gpu02:9840", "unreachable")
+    waits = status(group=attrs.evolve(group, awaited=lacks))
+    collector = EnginesCollector(lambda: [waits], FakeClock())
+    assert info_of(collector, "vllmd_group_awaited_host_info") == {
+        "vllmd_engine": "chat",
+        "group": "chat@gpu01",
+        "role": role,
+        "host": "gpu02:9840",
+        "state": "unreachable",
+    }

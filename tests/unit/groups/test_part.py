@@ -4,6 +4,7 @@ import pytest
 
 from tests.helpers.clock import settle
 from tests.helpers.grouped import CUT_OFF, HOSTS, Grouped, Network
+from vllmd.engine.group_interface import AwaitedHost
 from vllmd.engine.state_machine import State
 from vllmd.groups.rules import LOST_S
 
@@ -208,6 +209,8 @@ async def test_status_a_silent_member_is_lost_only_without_connections(
     made.clock.now += made.head.limits.red_s
     made.head.decide()
     assert (made.head.status().red is not None) is connected
+    lacks = AwaitedHost(f"{HOSTS[1]}:9840", "unreachable")
+    assert made.head.status().awaited == (lacks if connected else None)
     ending.cancel()
 
 
@@ -242,6 +245,21 @@ async def test_status_a_page_that_cannot_be_read_ends_nothing_and_is_told(
     assert made.head.status().silent == {}
     for end in ends:
         end.cancel()
+
+
+async def test_status_a_member_waits_for_the_head_and_the_head_for_its_member() -> None:
+    made = Grouped(3)
+    tasks = [made.waiting(rank) for rank in (0, 1)]
+    await settle()
+    made.own[2].state = State.HELD
+    made.hear(1, 0)
+    made.hear(0, 1)
+    made.hear(0, 2)
+    assert made.head.status().awaited == AwaitedHost(f"{HOSTS[2]}:9840", "held")
+    assert made.member.status().awaited == AwaitedHost(f"{HOSTS[0]}:9840", "waiting")
+    assert made.head.status().name == made.member.status().name == f"big@{HOSTS[0]}"
+    for task in tasks:
+        task.cancel()
 
 
 # --- what runs from before the group ------------------------------------------------------------

@@ -142,7 +142,17 @@ def test_head_with_a_rank_that_hangs_is_only_red_if_stalled_ones_are_not_restart
     own = Own("g", runs=True, served=True, hung=("b", "rank 1 does nothing"))
     assert decided(MEMBER, own).lost == "b"
     told = decided(MEMBER, attrs.evolve(own, ends_hung=False))
-    assert told == Decision(red="rank 1 does nothing")
+    assert told == Decision(red="rank 1 does nothing", awaited="b")
+
+
+def test_head_says_which_of_its_hosts_it_waits_for() -> None:
+    ready = GroupPage("b", 1, "g", waits=True)
+    peers = {"b": GroupPeer(ready), "c": GroupPeer(attrs.evolve(ready, host="c", waits=False))}
+    assert rules.head(Own("g", at_gate=True), peers, Limits()).awaited == "c"
+    peers["c"] = GroupPeer(ready, silent_s=1.0, problem="no route")
+    assert rules.head(Own("g", at_gate=True), peers, Limits()).awaited == "c"
+    cut = {"b": GroupPeer(MEMBER), "c": GroupPeer(MEMBER, silent_s=100.0, cut_s=100.0)}
+    assert rules.head(Own("g", runs=True, served=True), cut, Limits()).awaited == "c"
 
 
 def test_member_that_leaves_waits_for_a_head_that_missed_an_answer() -> None:

@@ -8,6 +8,7 @@ import pytest
 from tests.helpers.make import gpu_figures
 from tests.helpers.status_scenes import NOW, SCENES, Scene, about, device, failure, ready
 from vllmd.engine.causes.base import Diagnosis, Kind
+from vllmd.engine.group_interface import AwaitedHost, GroupStatus
 from vllmd.engine.state_machine import State
 from vllmd.engine.weights.state import WeightsState, WeightsStatus
 from vllmd.gpu.memory_shares import Owner
@@ -78,7 +79,20 @@ def weights(kept: WeightsState, **more: Any) -> Scene:
 
 
 WRONG = ProbeStatus(AnswersVerdict.WRONG, "alert", found="2.00 nats from the reference").to_json()
+
+
+def lacks(role: str, state: str) -> Scene:
+    """A part of a group that waits for another host."""
+    of = AwaitedHost("gpu02:9840", state)
+    group = GroupStatus(role, 0, "data", {}, "big@gpu01", awaited=of)
+    return Scene([ready("big", state=State.WAITING, since=NOW - 3600, group=group)])
+
+
 FOUND: dict[str, tuple[Scene, str]] = {
+    "VllmdGroupIncomplete": (
+        lacks("head", "held"),
+        "big does not serve: its group lacks gpu02:9840 (held)",
+    ),
     "VllmdEngineHeld": (SCENES["held"](), "chat is held: The KV cache has no room"),
     "VllmdEngineStalled": (SCENES["hang"](), "chat has work and makes no progress"),
     "VllmdEngineAwaitsMemory": (SCENES["eight-gpus"](), "embed waits for 31.0 GiB more on GPU 6"),
@@ -265,6 +279,8 @@ def test_condition_of_one_field_is_found_and_said(name: str) -> None:
         Scene([ready("chat", state=State.STOPPED, since=NOW - 600, awaited_load="embed")]),
         owned(Owner.FOREIGN, 2 * GIB),
         lent(wanted=False),
+        lacks("head", "stopped"),
+        lacks("member", "waiting"),
         gpu(xids=(SeenXid.of(13, 1, NOW - 1),)),
         values_and_xids(recovery_action=0.0),
     ],

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from vllmd.monitoring.expressions import ON_ENGINE, WANTED, last, still
+from vllmd.monitoring.expressions import AWAITS_HOST, ON_ENGINE, WANTED, last, still
 from vllmd.monitoring.rules import ENGINE, HOST, LAST_END, WHY, Alert, AlertSeverity, RuleGroup
 from vllmd.monitoring.settings import RuleSettings, quoted
 
@@ -64,6 +64,7 @@ def _not_serving() -> Iterator[Alert]:
           unless {ON_ENGINE} {last("vllmd_engine_awaited_memory_bytes")} > 0
           unless {ON_ENGINE} {last("vllmd_engine_awaited_load_info")} == 1
           unless {ON_ENGINE} {last("vllmd_engine_awaited_turn_info")} == 1
+          unless {ON_ENGINE} {AWAITS_HOST}
         """,
         f"{ENGINE} is down",
         "It does not answer, or has ended and waits for its next start.",
@@ -155,6 +156,7 @@ def _starting(settings: RuleSettings) -> Iterator[Alert]:
           and {ON_ENGINE} {last("vllmd_engine_up")} == 0
           unless {ON_ENGINE} {_in_state("sleeping|held|stalled")}
           unless {ON_ENGINE} {last("vllmd_engine_awaited_turn_info")} == 1
+          unless {ON_ENGINE} {AWAITS_HOST}
         """,
         f"{ENGINE} has not served for {settings.not_ready}",
         "It is meant to, and does not get there. 'vllmd status' shows its phase and how long that "

@@ -1,6 +1,6 @@
 """Do replicas of a model serve, are there enough, and are they alike?"""
 
-from vllmd.monitoring.expressions import last, without_members
+from vllmd.monitoring.expressions import REPLICAS, last
 from vllmd.monitoring.rules import Alert, AlertSeverity, RuleGroup
 from vllmd.monitoring.settings import RuleSettings
 
@@ -13,8 +13,29 @@ def group(_: RuleSettings) -> RuleGroup:
     """Return the alerts above one host; only hosts with a name in `[fleet]` have them."""
     return RuleGroup(
         "vllmd-fleet",
-        "Do replicas of a model serve, are there enough, and are they alike?",
+        "Do replicas of a model and hosts of a group serve, are there enough, and are they alike?",
         [
+            Alert(
+                "VllmdGroupIncomplete",
+                AlertSeverity.CRITICAL,
+                # the label is the host that is missing: what is known of it is told with it
+                f"""
+                label_replace(
+                  max by (fleet, group, vllmd_engine, host) (
+                    {_awaited("head")}
+                    or
+                    ({_awaited("member")} unless on (group) {last(_HEADS)})
+                  ), "instance", "$1", "host", "(.+)"
+                )
+                """,
+                "{{ $labels.vllmd_engine }} does not serve: its group "
+                "{{ $labels.group }} lacks {{ $labels.host }}",
+                "All hosts of the group wait for the part of this one, and start by themselves "
+                "when it is back.",
+                "vllmd status {{ $labels.vllmd_engine }}",
+                wait="5m",
+                of_a_host=False,
+            ),
             Alert(
                 "VllmdReplicasNone",
                 AlertSeverity.CRITICAL,
@@ -57,7 +78,12 @@ def group(_: RuleSettings) -> RuleGroup:
     )
 
 
-_INFO = 'vllmd_engine_info{fleet!=""}'
+_HEADS = 'vllmd_engine_info{role="head"}'
+
+
+def _awaited(role: str) -> str:
+    """Return the hosts that parts of a role wait for; what somebody stopped there is no fault."""
+    return last(f'vllmd_group_awaited_host_info{{role="{role}",state!="stopped"}}')
 
 
 def _versions() -> str:
@@ -67,9 +93,9 @@ def _versions() -> str:
 
 def _commands() -> str:
     """Return what has more commands than engines: those of one host differ on purpose."""
-    known = without_members(last(_INFO))  # their command is never the head's
-    engines = f"count by (fleet, model, vllmd_engine) {known}"
-    commands = f"count by (fleet, model, vllmd_engine, command_hash) {known}"
+    known = last(REPLICAS)  # the command of a member is never the head's
+    engines = f"count by (fleet, model, vllmd_engine) ({known})"
+    commands = f"count by (fleet, model, vllmd_engine, command_hash) ({known})"
     return (
         f"count by (fleet, model) ({commands})\n"
         f"    > on (fleet, model) count by (fleet, model) ({engines})"

@@ -1,12 +1,13 @@
 """How many replicas of a model are ready, and how many are meant to be, by fleet."""
 
-from vllmd.monitoring.expressions import last, without_members
+from vllmd.monitoring.expressions import ON_ENGINE, REPLICAS, last
 from vllmd.monitoring.rules import RecordingRule, RuleGroup
 from vllmd.monitoring.settings import RuleSettings
 
-_OF_A_FLEET = 'vllmd_engine_info{fleet!=""}'
-REPLICAS = f"max by (instance, vllmd_engine, fleet, model) {without_members(last(_OF_A_FLEET))}"
-"""Every engine of a host that belongs to a fleet, whatever its version is; of a group the head."""
+EACH = f"max by (instance, vllmd_engine, fleet, model) ({last(REPLICAS)})"
+"""Every one, whatever its version is."""
+STOPPED = last('vllmd_group_awaited_host_info{state="stopped"}')
+"""Of the head of a group that somebody stopped on a member: it is not wanted either."""
 
 
 def group(_: RuleSettings) -> RuleGroup:
@@ -15,8 +16,11 @@ def group(_: RuleSettings) -> RuleGroup:
         "vllmd-fleet-replicas",
         "How many replicas of a model are ready, and how many are meant to be, by fleet.",
         [
-            RecordingRule(f"vllmd:replicas_{name}", _count(series))
-            for name, series in (("ready", "vllmd_engine_up"), ("wanted", "vllmd_engine_wanted"))
+            RecordingRule("vllmd:replicas_ready", _count(last("vllmd_engine_up"))),
+            RecordingRule(
+                "vllmd:replicas_wanted",
+                _count(f"({last('vllmd_engine_wanted')} unless {ON_ENGINE} {STOPPED})"),
+            ),
         ],
         interval="30s",
     )
@@ -25,7 +29,7 @@ def group(_: RuleSettings) -> RuleGroup:
 def _count(series: str) -> str:
     return f"""
     sum by (fleet, model) (
-      {REPLICAS}
-        * on (instance, vllmd_engine) group_left () {last(series)}
+      {EACH}
+        * on (instance, vllmd_engine) group_left () {series}
     )
     """
