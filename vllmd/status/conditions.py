@@ -5,30 +5,23 @@ a condition is what of it is true in one document now. Names, severities and thr
 of `monitoring`: a test holds that each alert is either here or among `NOT_TOLD`.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-import attrs
-
-from vllmd.engine.causes import BY_NAME
-from vllmd.engine.state_machine import State
 from vllmd.monitoring.alerts import every_alert
 from vllmd.monitoring.rules import AlertSeverity
-from vllmd.monitoring.settings import RuleSettings
 from vllmd.status.document import LOST
-from vllmd.status.reasons import some_of
+from vllmd.status.engine_conditions import (
+    ENGINE_CONDITIONS,
+    SETTINGS,
+    ActiveCondition,
+    Document,
+    Test,
+)
 from vllmd.util.units import MINUTE_S, format_bytes, format_duration
 
-Document = Mapping[str, Any]
-LOAD_STALLED = BY_NAME["load_stalled"]
 FATAL_XID_S = 15 * MINUTE_S
 """For so long the alert of a fatal Xid fires; after that the one of an Xid that is not cleared."""
-STARTED = frozenset(State) - {State.STOPPED, State.UNREACHABLE, State.BACKOFF, State.WAITING}
-"""States of an engine that is there, or on its way, or has a condition of its own."""
-ON_ITS_WAY = frozenset({State.STARTING, State.LOADING, State.READY, State.SLEEPING})
-"""States of an engine that waits for no memory any more."""
-BETWEEN_RUNS_S = 2 * MINUTE_S
-"""How long the alert waits: a restart is `stopped` for a moment, which is no outage by itself."""
 OWN_REASON = frozenset({"released", "driver_mismatch"})
 """GPUs are not read because a person let go of them, or for what has its own condition."""
 NO_GPU = "disabled"
@@ -37,7 +30,6 @@ LATE = LOST["not_read"]
 FEW_FAILURES = 2
 """A part that failed no more often is tried again; the alert too waits for a third."""
 
-SETTINGS = RuleSettings()
 SEVERITIES: Mapping[str, AlertSeverity] = {a.name: a.severity for a in every_alert(SETTINGS)}
 ORDER = {severity: place for place, severity in enumerate(AlertSeverity)}
 
@@ -72,18 +64,6 @@ NOT_TOLD: Mapping[str, str] = {
 """Alerts without a condition, and why."""
 
 
-@attrs.frozen
-class ActiveCondition:
-    """One thing that is true now: of an engine, of a GPU, or of the host."""
-
-    text: str
-    engine: str | None = None
-    gpu: str | None = None
-
-
-Test = Callable[[Document], Iterator[ActiveCondition]]
-
-
 def not_told(room: str) -> dict[str, Any]:
     """Return the condition of what the document lacks after a mistake of vllmd."""
     name = "VllmdPartFailed"
@@ -112,103 +92,6 @@ def conditions(document: Document) -> list[dict[str, Any]]:
         for each in test(document)
     ]
     return sorted(found, key=lambda each: ORDER[AlertSeverity(each["severity"])])
-
-
-# --- engines ---------------------------------------------------------------------------------
-
-
-def _engines(document: Document, wanted: bool = True) -> Iterator[Mapping[str, Any]]:
-    for engine in document["engines"]:
-        if engine["looked_for"] and (engine["wanted"] or not wanted):
-            yield engine
-
-
-def _down(document: Document) -> Iterator[ActiveCondition]:
-    for engine in _engines(document):
-        turn = (engine["sleep"] or {}).get("turn_of")
-        waits = engine["awaited_memory"] or engine["awaited_load"] or turn or _awaited(engine)
-        for_s = document["at"] - engine["since"]
-        between_runs = engine["state"] == State.STOPPED and for_s < BETWEEN_RUNS_S
-        if engine["state"] not in STARTED and not waits and not between_runs:
-            why = f": {engine['reason']}" if engine["reason"] else ""
-            yield ActiveCondition(f"{engine['name']} is down{why}", engine["name"])
-
-
-def _awaited(engine: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return the host of its group that an engine waits for."""
-    found: Mapping[str, Any] | None = (engine["group"] or {}).get("awaited")
-    return found
-
-
-def _group(document: Document) -> Iterator[ActiveCondition]:
-    for engine in _engines(document):
-        of = _awaited(engine)
-        if of is None or of["state"] == State.STOPPED:
-            continue
-        # a head that answers tells it itself
-        if engine["group"]["role"] == "head" or of["state"] == "unreachable":
-            text = f"{engine['name']} does not serve: its group lacks {of['host']}"
-            yield ActiveCondition(f"{text} ({of['state']})", engine["name"])
-
-
-def _held(document: Document) -> Iterator[ActiveCondition]:
-    for engine in _engines(document):
-        if engine["state"] == State.HELD:
-            yield ActiveCondition(f"{engine['name']} is held: {engine['reason']}", engine["name"])
-
-
-def _of_engine(text: str, holds: Callable[[Mapping[str, Any]], object]) -> Test:
-    """Return the test of engines of which something `holds`; `text` has a place for the name."""
-
-    def test(document: Document) -> Iterator[ActiveCondition]:
-        for engine in _engines(document, wanted=False):
-            if holds(engine):
-                yield ActiveCondition(text.format(engine["name"]), engine["name"])
-
-    return test
-
-
-def _weights(engine: Mapping[str, Any]) -> Any:
-    return (engine["weights"] or {}).get("state")
-
-
-def _load_stalled(document: Document) -> Iterator[ActiveCondition]:
-    for engine in _engines(document):
-        why = (engine["last_exit"] or {}).get("diagnosis")
-        if not engine["up"] and why and why["cause"] == LOAD_STALLED.name:
-            text = f"{engine['name']} stopped in the middle of its last load, and does not serve"
-            yield ActiveCondition(text, engine["name"])
-
-
-def _awaits_memory(document: Document) -> Iterator[ActiveCondition]:
-    for engine in _engines(document):
-        if engine["awaited_memory"] and engine["state"] not in ON_ITS_WAY:
-            gpu = engine["awaited_memory"]["gpu"]
-            yield ActiveCondition(f"{engine['name']} {engine['reason']}", engine["name"], gpu)
-
-
-def _adapters(document: Document) -> Iterator[ActiveCondition]:
-    for engine in _engines(document, wanted=False):
-        missing = engine["up"] and engine["adapters"] and engine["adapters"]["missing"]
-        if missing:
-            of = f"{len(missing)} of {engine['adapters']['wanted']} adapters"
-            text = f"{engine['name']} serves without {of}: {some_of(missing)}"
-            yield ActiveCondition(text, engine["name"])
-
-
-def _kv_cache(document: Document) -> Iterator[ActiveCondition]:
-    for engine in _engines(document, wanted=False):
-        usage = engine["kv_cache_usage"]
-        if usage is not None and usage > SETTINGS.kv_ratio and engine["requests_waiting"]:
-            text = f"{engine['name']}: the KV cache is {usage:.0%} full, and requests wait for it"
-            yield ActiveCondition(text, engine["name"])
-
-
-def _log_dropped(document: Document) -> Iterator[ActiveCondition]:
-    for engine in document["engines"]:
-        if engine["log_problem"]:
-            text = f"the disk does not take the log of {engine['name']}"
-            yield ActiveCondition(text, engine["name"])
 
 
 # --- GPUs ------------------------------------------------------------------------------------
@@ -349,30 +232,7 @@ def _parts(document: Document) -> Iterator[ActiveCondition]:
 
 
 CONDITIONS: Mapping[str, Test] = {
-    "VllmdEngineHeld": _held,
-    "VllmdEngineStalled": _of_engine(
-        "{} has work and makes no progress", lambda engine: engine["state"] == State.STALLED
-    ),
-    "VllmdWrongAnswers": _of_engine(
-        "{} gives wrong answers: see 'vllmd probe'",
-        lambda engine: engine["up"] and (engine["probe"] or {}).get("verdict") == "wrong",
-    ),
-    "VllmdEngineAwaitsMemory": _awaits_memory,
-    "VllmdEngineLoadStalled": _load_stalled,
-    "VllmdEngineDown": _down,
-    "VllmdGroupIncomplete": _group,
-    "VllmdWeightsLost": _of_engine(
-        "{} serves, and its weights are kept no more",
-        lambda engine: (
-            engine["up"]
-            and not engine["command_changed"]
-            and _weights(engine) in ("absent", "incomplete")
-        ),
-    ),
-    "VllmdWeightsUnresponsive": _of_engine(
-        "what keeps the weights of {} does not answer",
-        lambda engine: _weights(engine) == "unresponsive",
-    ),
+    **ENGINE_CONDITIONS,
     "VllmdGpuLost": _gpu_lost,
     "VllmdGpuXidFatal": _xid,
     "VllmdGpuRecoveryAction": _of_gpu("recovery_action", "the driver asks for recovery action {0}"),
@@ -394,15 +254,8 @@ CONDITIONS: Mapping[str, Test] = {
         "foreign", SETTINGS.foreign_bytes, "a process outside vllmd holds", ours=True
     ),
     "VllmdVramRestartWontFit": _wont_fit,
-    "VllmdKvCacheSaturated": _kv_cache,
-    "VllmdAdapterNotLoaded": _adapters,
-    "VllmdPageUnread": _of_engine(
-        "{} serves, but its metrics cannot be read",
-        lambda engine: engine["up"] and engine["page_up"] is False,
-    ),
     "VllmdDiskFull": _disk,
     "VllmdDiskStalled": _disk_stalled,
-    "VllmdLogsDropped": _log_dropped,
     "VllmdHistoryDropped": _history,
     "VllmdConfigRefused": _config,
     "VllmdPartFailed": _parts,

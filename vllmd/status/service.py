@@ -14,7 +14,7 @@ from vllmd.engine.doubts import Doubts
 from vllmd.engine.status import EngineStatus
 from vllmd.gpu.snapshot import GpuFigures
 from vllmd.pulling.share import Share
-from vllmd.status.conditions import SETTINGS, conditions, not_told
+from vllmd.status.conditions import conditions, not_told
 from vllmd.status.document import (
     SCHEMA_VERSION,
     EngineParts,
@@ -24,6 +24,7 @@ from vllmd.status.document import (
     gpu_to_json,
     reader_to_json,
 )
+from vllmd.status.engine_conditions import SETTINGS
 from vllmd.status.filesystems import Filesystem
 from vllmd.status.network import for_network
 from vllmd.status.recorder import SeriesRecorder

@@ -5,10 +5,10 @@ from typing import Any
 import attrs
 import pytest
 
+from tests.helpers.group_scenes import lacks
 from tests.helpers.make import gpu_figures
 from tests.helpers.status_scenes import NOW, SCENES, Scene, about, device, failure, ready
 from vllmd.engine.causes.base import Diagnosis, Kind
-from vllmd.engine.group_interface import AwaitedHost, GroupStatus
 from vllmd.engine.state_machine import State
 from vllmd.engine.weights.state import WeightsState, WeightsStatus
 from vllmd.gpu.memory_shares import Owner
@@ -17,7 +17,8 @@ from vllmd.gpu.snapshot import SeenXid
 from vllmd.http import runbook_pages
 from vllmd.monitoring.alerts import every_alert
 from vllmd.probe.status import AnswersVerdict, ProbeStatus
-from vllmd.status.conditions import BETWEEN_RUNS_S, CONDITIONS, NOT_TOLD
+from vllmd.status.conditions import CONDITIONS, NOT_TOLD
+from vllmd.status.engine_conditions import BETWEEN_RUNS_S
 from vllmd.util.units import GIB, MINUTE_S
 
 RULES = Path(__file__).parents[3] / "dashboards" / "rules"
@@ -79,13 +80,6 @@ def weights(kept: WeightsState, **more: Any) -> Scene:
 
 
 WRONG = ProbeStatus(AnswersVerdict.WRONG, "alert", found="2.00 nats from the reference").to_json()
-
-
-def lacks(role: str, state: str) -> Scene:
-    """A part of a group that waits for another host."""
-    of = AwaitedHost("gpu02:9840", state)
-    group = GroupStatus(role, 0, "data", {}, "big@gpu01", awaited=of)
-    return Scene([ready("big", state=State.WAITING, since=NOW - 3600, group=group)])
 
 
 FOUND: dict[str, tuple[Scene, str]] = {
@@ -279,8 +273,6 @@ def test_condition_of_one_field_is_found_and_said(name: str) -> None:
         Scene([ready("chat", state=State.STOPPED, since=NOW - 600, awaited_load="embed")]),
         owned(Owner.FOREIGN, 2 * GIB),
         lent(wanted=False),
-        lacks("head", "stopped"),
-        lacks("member", "waiting"),
         gpu(xids=(SeenXid.of(13, 1, NOW - 1),)),
         values_and_xids(recovery_action=0.0),
     ],

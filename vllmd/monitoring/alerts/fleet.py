@@ -15,27 +15,7 @@ def group(_: RuleSettings) -> RuleGroup:
         "vllmd-fleet",
         "Do replicas of a model and hosts of a group serve, are there enough, and are they alike?",
         [
-            Alert(
-                "VllmdGroupIncomplete",
-                AlertSeverity.CRITICAL,
-                # the label is the host that is missing: what is known of it is told with it
-                f"""
-                label_replace(
-                  max by (fleet, group, vllmd_engine, host) (
-                    {_awaited("head")}
-                    or
-                    ({_awaited("member")} unless on (group) {last(_HEADS)})
-                  ), "instance", "$1", "host", "(.+)"
-                )
-                """,
-                "{{ $labels.vllmd_engine }} does not serve: its group "
-                "{{ $labels.group }} lacks {{ $labels.host }}",
-                "All hosts of the group wait for the part of this one, and start by themselves "
-                "when it is back.",
-                "vllmd status {{ $labels.vllmd_engine }}",
-                wait="5m",
-                of_a_host=False,
-            ),
+            _incomplete(),
             Alert(
                 "VllmdReplicasNone",
                 AlertSeverity.CRITICAL,
@@ -75,6 +55,30 @@ def group(_: RuleSettings) -> RuleGroup:
                 of_a_host=False,
             ),
         ],
+    )
+
+
+def _incomplete() -> Alert:
+    return Alert(
+        "VllmdGroupIncomplete",
+        AlertSeverity.CRITICAL,
+        # the label is the host that is missing: what is known of it is told with it
+        f"""
+        label_replace(
+          max by (fleet, group, vllmd_engine, host) (
+            {_awaited("head")}
+            or
+            ({_awaited("member")} unless on (group) {last(_HEADS)})
+          ), "instance", "$1", "host", "(.+)"
+        )
+        """,
+        "{{ $labels.vllmd_engine }} does not serve: its group "
+        "{{ $labels.group }} lacks {{ $labels.host }}",
+        "All hosts of the group wait for the part of this one, and start by themselves "
+        "when it is back.",
+        "vllmd status {{ $labels.vllmd_engine }}",
+        wait="5m",
+        of_a_host=False,
     )
 
 
