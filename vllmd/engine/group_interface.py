@@ -15,6 +15,8 @@ from vllmd.engine.liveness.reading import Reading
 from vllmd.engine.operator_requests import OperatorRequests
 
 T = TypeVar("T")
+UNREACHABLE, UNREADABLE = "unreachable", "unreadable"
+"""In place of the state of a part, where its host is not heard of."""
 
 
 @attrs.frozen

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from vllmd.engine.doubts import Doubts
+from vllmd.engine.group_interface import UNREACHABLE, UNREADABLE
 from vllmd.engine.loading.memory_sizes import BYTES, KV_TOKENS
 from vllmd.engine.process_tree import listed
 from vllmd.engine.state_machine import State
@@ -246,7 +247,7 @@ class EnginesCollector:
             if group.rank:
                 continue
             states = [*group.hosts.values()]
-            for each in sorted({*states, str(State.READY), "unreachable", "unreadable"}):
+            for each in sorted({*states, str(State.READY), UNREACHABLE, UNREADABLE}):
                 hosts.add_metric([engine.name, each], states.count(each))
         yield from (hosts, awaited)
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterator
 
 from vllmd.config.fleet import FleetHost
+from vllmd.engine.group_interface import UNREACHABLE, UNREADABLE
 from vllmd.fleet.pages import HostPageError, HostPages
 from vllmd.groups.own import Identity
 from vllmd.groups.page import GroupPage, from_json
@@ -10,7 +11,6 @@ from vllmd.groups.reach import is_cut, literal, resolve
 from vllmd.groups.rules import GroupPeer
 
 MAX_BYTES = 256 * 1024
-UNREACHABLE, UNREADABLE = "unreachable", "unreadable"
 """In place of a state: its vllmd does not answer; what it answers is no page for this host."""
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import attrs
 
 from vllmd.engine.causes import BY_NAME
+from vllmd.engine.group_interface import UNREACHABLE, UNREADABLE
 from vllmd.engine.state_machine import State
 from vllmd.monitoring.settings import RuleSettings
 from vllmd.status.reasons import some_of
@@ -18,6 +19,7 @@ STARTED = frozenset(State) - {State.STOPPED, State.UNREACHABLE, State.BACKOFF, S
 """States of an engine that is there, or on its way, or has a condition of its own."""
 ON_ITS_WAY = frozenset({State.STARTING, State.LOADING, State.READY, State.SLEEPING})
 """States of an engine that waits for no memory any more."""
+UNHEARD = frozenset({UNREACHABLE, UNREADABLE})
 BETWEEN_RUNS_S = 2 * MINUTE_S
 """How long the alert waits: a restart is `stopped` for a moment, which is no outage by itself."""
 
@@ -63,9 +65,10 @@ def _group_incomplete(document: Document) -> Iterator[ActiveCondition]:
         if of is None or of["state"] == State.STOPPED:
             continue
         # a head that answers tells it itself
-        if engine["group"]["role"] == "head" or of["state"] == State.UNREACHABLE:
-            text = f"{engine['name']} does not serve: its group lacks {of['host']}"
-            yield ActiveCondition(f"{text} ({of['state']})", engine["name"])
+        if engine["group"]["role"] == "head" or of["state"] in UNHEARD:
+            text = f"{engine['name']} does not serve, as its group lacks a host"
+            why = f": {engine['reason']}" if engine["reason"] else ""
+            yield ActiveCondition(f"{text}{why}", engine["name"])
 
 
 def _held(document: Document) -> Iterator[ActiveCondition]:

@@ -51,6 +51,8 @@ def _of_waiting(status: EngineStatus) -> str | None:
         return "what keeps its weights does not answer, and may hold GPU memory"
     if weights is WeightsState.LOADING and status.wanted and status.state in ENDED:
         return "its weights are loaded first"
+    if status.state is State.WAITING and status.group and status.group.waits_for:
+        return status.group.waits_for
     if (shortage := status.awaited_memory) is None:
         return None
     held = f", held by {', '.join(shortage.holders)}" if shortage.holders else ""

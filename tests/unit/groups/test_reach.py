@@ -18,9 +18,10 @@ from tests.helpers.grouped import Grouped
 from tests.helpers.ports import free_port
 from tests.helpers.web import CERTIFICATES
 from vllmd.config.fleet import FleetHost
+from vllmd.engine.group_interface import UNREACHABLE, UNREADABLE
 from vllmd.fleet.pages import HostPages, PageAccess
 from vllmd.groups import reach
-from vllmd.groups.peers import MAX_BYTES, UNREACHABLE, UNREADABLE, PeerWatch
+from vllmd.groups.peers import MAX_BYTES, PeerWatch
 from vllmd.groups.reach import is_cut
 
 LOOPBACK = "127.0.0.1"

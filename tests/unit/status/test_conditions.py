@@ -85,7 +85,7 @@ WRONG = ProbeStatus(AnswersVerdict.WRONG, "alert", found="2.00 nats from the ref
 FOUND: dict[str, tuple[Scene, str]] = {
     "VllmdGroupIncomplete": (
         lacks("head", "held"),
-        "big does not serve: its group lacks gpu02:9840 (held)",
+        "big does not serve, as its group lacks a host: waits for gpu02",
     ),
     "VllmdEngineHeld": (SCENES["held"](), "chat is held: The KV cache has no room"),
     "VllmdEngineStalled": (SCENES["hang"](), "chat has work and makes no progress"),
