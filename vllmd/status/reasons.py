@@ -31,6 +31,7 @@ def reason(
         lambda: None if status.looked_for else "it is not known yet how it stands",
         lambda: _of_waiting(status),
         lambda: _of_turn(status),
+        lambda: _of_group_awaited(status),
         lambda: _STATE_SAYS.get(status.state),
         lambda: _of_sleep(status),
         lambda: _of_serving(status, adapters),
@@ -51,8 +52,6 @@ def _of_waiting(status: EngineStatus) -> str | None:
         return "what keeps its weights does not answer, and may hold GPU memory"
     if weights is WeightsState.LOADING and status.wanted and status.state in ENDED:
         return "its weights are loaded first"
-    if status.state is State.WAITING and status.group and status.group.waits_for:
-        return status.group.waits_for
     if (shortage := status.awaited_memory) is None:
         return None
     held = f", held by {', '.join(shortage.holders)}" if shortage.holders else ""
@@ -62,6 +61,10 @@ def _of_waiting(status: EngineStatus) -> str | None:
 def _of_turn(status: EngineStatus) -> str | None:
     turn_of = status.sleep.turn_of if status.sleep else None
     return f"waits for its turn: {turn_of} is awake in its place" if turn_of else None
+
+
+def _of_group_awaited(status: EngineStatus) -> str | None:
+    return status.group.waits_for if status.group and status.state is State.WAITING else None
 
 
 def _of_sleep(status: EngineStatus) -> str | None:
