@@ -142,6 +142,7 @@ class Model:
             silent_s=SILENT_S[view.silence],
             cut_s=SILENT_S[view.cut],
             unconnected_s=0.0 if state.connected[member] or view.page is None else LOST_S,
+            is_reached=view.silence > 0 and view.cut == 0,
         )
 
     def _acted(

@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import json
 import os
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import attrs
 
 from tests.helpers.site import Site, needs, running, skip_or_fail, wait_for
+from vllmd.shim import proc
 
 API, EXPORTER = 8000, 9840
 FIXED = """
@@ -78,6 +80,12 @@ class Host:
     def state(self) -> str:
         return str(self.engine["state"])
 
+    @property
+    def reason(self) -> str | None:
+        """Why it is as it is, as `vllmd status` says it."""
+        found: str | None = self.engine["reason"]
+        return found
+
     def act(self, what: str) -> None:
         self.site.control.act("big", what)
 
@@ -102,13 +110,28 @@ class Host:
         words += ["-H", "content-type: application/json", *given, "-d", body, url]
         return int(self.run(*words, timeout_s=limit_s + 10).stdout or 0)
 
-    def kill_process(self, title: str) -> None:
-        """Kill the processes of this host's engine whose command line has a text in it."""
-        from vllmd.shim import proc
+    def begin(self, tokens: int) -> "subprocess.Popen[str]":
+        """Send a completion that takes a while; its output is the code."""
+        body = json.dumps({"model": "tiny", "prompt": "1", "max_tokens": tokens})
+        words = ["ip", "netns", "exec", self.namespace, "curl", "-s", "-m", "60", "-o", "/dev/null"]
+        words += ["-w", "%{http_code}", "-H", "content-type: application/json", "-d", body]
+        url = f"http://127.0.0.1:{API}/v1/completions"
+        return subprocess.Popen([*words, url], stdout=subprocess.PIPE, text=True)
 
-        for stat in proc.descendants(self.engine["shim_pid"]):
-            if title in proc.command_line(stat.pid):
-                os.kill(stat.pid, 9)
+    @property
+    def is_red(self) -> bool:
+        """Whether a balancer is to send nothing here."""
+        return self.get("/ready/big")[0] == 503
+
+    def processes(self, title: str) -> list[int]:
+        """Return the processes of this host's engine whose command line has a text in it."""
+        found = proc.descendants(self.engine["shim_pid"])
+        return [stat.pid for stat in found if title in proc.command_line(stat.pid)]
+
+    def kill_process(self, title: str) -> None:
+        """Kill these."""
+        for pid in self.processes(title):
+            os.kill(pid, signal.SIGKILL)
 
 
 @attrs.frozen
@@ -116,6 +139,7 @@ class Hosts:
     """All of them; the first is the head."""
 
     all: tuple[Host, ...]
+    mode: str
 
     @property
     def head(self) -> Host:
@@ -200,7 +224,7 @@ def hosts(
         with contextlib.ExitStack() as stack:
             for host in found:
                 stack.enter_context(running(host.site))
-            yield Hosts(tuple(found))
+            yield Hosts(tuple(found), mode)
     finally:
         for space in made:
             with contextlib.suppress(RuntimeError):

@@ -4,12 +4,14 @@ What is checked is order, causes and recovery: on two cores a start takes minute
 """
 
 import os
+import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.helpers.hosts import Hosts, hosts
+from tests.helpers.hosts import API, Hosts, hosts
 from tests.helpers.outcomes import Outcome, outcome_for
 from tests.helpers.real import program_and_model
 
@@ -26,6 +28,7 @@ unready_s = 0.5
 drain_s = 2
 stop_grace_s = 20
 restart = {{ initial_s = 0.5, max_s = 1 }}
+liveness = {{ stall_s = 30, hang_s = 60 }}
 
 [engines.big.env]
 HF_HUB_OFFLINE = "1"
@@ -82,6 +85,41 @@ def test_member_that_dies_ends_the_generation_and_is_the_cause_everywhere(made: 
         assert member.address in host.site.vllmd("why", "big").stdout
 
 
+@pytest.mark.parametrize("made", ["data"], indirect=True)
+def test_rank_that_hangs_is_found_behind_a_green_head(made: Hosts, outcome: Outcome) -> None:
+    """`/health` says yes and the page shows no request, while what the rank gets is not answered.
+
+    There is no GPU whose idleness would tell it from one that is busy, so it takes `hang_s`.
+    """
+    before, member = made.generation, made.members[0]
+    assert [made.head.ask(60, x_data_parallel_rank=str(rank)) for rank in (0, 1)] == [200, 200]
+    began = time.monotonic()
+    for pid in member.processes("EngineCore_DP1"):
+        os.kill(pid, signal.SIGSTOP)
+    assert made.head.ask(10, x_data_parallel_rank="1") == 0
+    assert made.head.get("/health", API)[0] == 200
+    assert made.head.ask(60, x_data_parallel_rank="0") == 200
+    made.wait("it is told", lambda: "rank 1 on" in str(made.head.reason), 60)
+    told_s = time.monotonic() - began
+    made.wait("it is acted on", lambda: made.head.state != "ready", 120)
+    outcome("a rank hangs", f"told after {told_s:.0f} s, ended {time.monotonic() - began:.0f} s")
+    made.serve(START_S, after=before)
+    assert made.head.ask(60, x_data_parallel_rank="1") == 200
+    assert f"rank 1 on {member.address} does nothing" in made.head.site.vllmd("why", "big").stdout
+
+
+def test_rank_that_is_killed_ends_the_generation(made: Hosts, outcome: Outcome) -> None:
+    """vLLM's main process on that host ends with it, with code 0 and without a word."""
+    before, member = made.generation, made.members[0]
+    began = time.monotonic()
+    member.kill_process("VLLM::EngineCore" if made.mode == "data" else "VLLM::Worker")
+    made.wait("the head is red", lambda: made.head.is_red, 60)
+    red_s = time.monotonic() - began
+    made.serve(START_S, after=before)
+    outcome("a rank is killed", f"red after {red_s:.0f} s, serves {time.monotonic() - began:.0f} s")
+    assert made.head.ask(60) == 200
+
+
 def test_head_that_dies_takes_the_member_along(made: Hosts) -> None:
     before = made.generation
     os.kill(made.head.engine["pid"], 9)
@@ -90,8 +128,6 @@ def test_head_that_dies_takes_the_member_along(made: Hosts) -> None:
 
 
 def test_link_that_is_down_for_forty_seconds_ends_nothing(made: Hosts) -> None:
-    import time
-
     before = made.generation
     made.members[0].cable(plugged=False)
     time.sleep(40)

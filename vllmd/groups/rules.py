@@ -24,7 +24,8 @@ from vllmd.groups.page import RESTART, START, EndOfPart, GroupPage, GroupWish
 LOST_S = 30.0
 """A host that is silent, and to which no connection was seen for so long, is lost."""
 GONE_S = 10.0
-"""A head that is silent for so long is not waited for by a member that is to end."""
+"""A head that is silent for so long is not waited for by a member that is to end; and a host that
+answers by TCP, without its vllmd, has lost what was connected if nothing is for so long."""
 
 
 @attrs.frozen
@@ -170,7 +171,7 @@ def _member_seen(host: str, peer: GroupPeer, own: Own, limits: Limits) -> Decisi
     """Decide by one member whether the head's run goes on."""
     page = peer.heard
     if page is None:
-        return _member_silent(host, peer, limits)
+        return _member_silent(host, peer, own, limits)
     in_it = page.runs and page.generation == own.generation
     if not page.wanted:
         return Decision(end=f"it was stopped on {host}")
@@ -192,10 +193,16 @@ def _member_outside(host: str, page: GroupPage) -> Decision:
     return Decision()
 
 
-def _member_silent(host: str, peer: GroupPeer, limits: Limits) -> Decision:
+def _member_silent(host: str, peer: GroupPeer, own: Own, limits: Limits) -> Decision:
+    why = f"{host} is lost: its vllmd does not answer ({peer.problem}), and none of its "
+    why += "processes is connected"
     if peer.silent_s >= LOST_S and peer.unconnected_s >= LOST_S:
-        why = f"{host} is lost: its vllmd does not answer ({peer.problem}), and none of its "
-        return Decision(end=f"{why}processes is connected", lost=host)
+        return Decision(end=why, lost=host)
+    if own.served and peer.is_reached and peer.unconnected_s:
+        # as after `systemctl stop` there: a cut network closes no connection
+        if min(peer.silent_s, peer.unconnected_s) >= GONE_S:
+            return Decision(end=why, lost=host)
+        return Decision(red=why)
     if peer.cut_s < limits.red_s:
         return Decision()
     why = f"{host} cannot be reached ({peer.problem}), and its processes are connected"

@@ -14,7 +14,7 @@ COME_AGAIN_S = 2
 _NAMES = [name for name, _ in PHASES]
 _UNDER_WAY = frozenset(_NAMES[_NAMES.index("download") :])
 """Phases of a load that only time keeps from its end: arguments, model and GPU were accepted."""
-_NOT_STARTED = frozenset({State.STOPPED, State.WAITING, State.STARTING, State.BACKOFF, State.HELD})
+_NOT_STARTED = frozenset({State.STOPPED, State.STARTING, State.BACKOFF, State.HELD})
 
 
 def ready(engines: Sequence[EngineStatus]) -> Response:
@@ -58,6 +58,8 @@ def _under_way(engine: EngineStatus) -> bool:
         return False
     if engine.awaited_load:
         return True  # of the one that loads first this is asked too
-    if engine.state is State.LOADING:
+    if engine.state is State.LOADING and engine.group is None:
         return engine.phase in _UNDER_WAY
+    # a part of a group that waits for other hosts, before its start or in the midst of it, needs
+    # time only: whoever ends it for that keeps the others waiting
     return engine.state not in _NOT_STARTED

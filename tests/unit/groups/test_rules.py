@@ -160,3 +160,19 @@ def test_member_that_leaves_waits_for_a_head_that_missed_an_answer() -> None:
     head = GroupPage("a", 0, "g", runs=True)
     for silent_s, ends in ((1.0, False), (GONE_S - 1, False), (GONE_S, True)):
         assert bool(rules.member(own, GroupPeer(head, silent_s)).end) is ends
+
+
+def test_head_a_host_that_answers_without_its_vllmd_and_its_processes_is_red_at_once() -> None:
+    """As after `systemctl stop vllmd` there: the daemon ends first, and then the engine."""
+    own = Own("g", runs=True, served=True, seen=frozenset({"b"}))
+    stopped = GroupPeer(MEMBER, silent_s=2.0, unconnected_s=2.0, is_reached=True, problem="refused")
+    assert rules.head(own, {"b": stopped}, Limits()).red
+    gone = attrs.evolve(stopped, silent_s=GONE_S, unconnected_s=GONE_S)
+    assert rules.head(own, {"b": gone}, Limits()).lost == "b"
+    for goes_on in (
+        attrs.evolve(gone, unconnected_s=0.0),  # an upgrade of vllmd
+        attrs.evolve(gone, is_reached=False),  # it may be cut off
+    ):
+        assert rules.head(own, {"b": goes_on}, Limits()) == Decision()
+    loads = attrs.evolve(own, served=False, seen=frozenset())
+    assert rules.head(loads, {"b": gone}, Limits()) == Decision()

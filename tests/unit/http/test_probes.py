@@ -1,6 +1,7 @@
 import pytest
 
 from tests.helpers.make import status
+from vllmd.engine.group_interface import GroupStatus
 from vllmd.engine.loading.phases import PHASES
 from vllmd.engine.state_machine import State
 from vllmd.http.probes import ready, started
@@ -10,8 +11,7 @@ NAMES = [name for name, _ in PHASES]
 
 @pytest.mark.parametrize("state", list(State))
 def test_started_of_what_is_not_loading_is_that_a_process_got_so_far(state: State) -> None:
-    waits = {State.STOPPED, State.WAITING, State.STARTING, State.LOADING}
-    waits |= {State.BACKOFF, State.HELD}
+    waits = {State.STOPPED, State.STARTING, State.LOADING, State.BACKOFF, State.HELD}
     response = started([status(state=state)])
     assert response.status_code == (503 if state in waits else 200)
     more = ", not started" if state in waits else ""
@@ -25,6 +25,19 @@ def test_started_of_a_load_is_by_its_phase(phase: str | None) -> None:
     assert response.status_code == (503 if phase in (None, "init") else 200)
     if phase:
         assert f"loading ({phase})" in bytes(response.body).decode()
+
+
+@pytest.mark.parametrize("phase", [None, *NAMES])
+def test_started_part_of_a_group_is_under_way_while_it_waits_for_other_hosts(
+    phase: str | None,
+) -> None:
+    """A kubelet that ended it would keep all of them waiting, again and again."""
+    group = GroupStatus("member", 1, "data", {})
+    waiting = status(state=State.WAITING, group=group)
+    assert started([waiting]).status_code == 200
+    assert ready([waiting]).status_code == 503
+    assert started([status(state=State.LOADING, phase=phase, group=group)]).status_code == 200
+    assert started([status(state=State.HELD, group=group)]).status_code == 503
 
 
 def test_started_engine_that_waits_for_the_load_of_another_is_under_way() -> None:
