@@ -10,12 +10,13 @@ import attrs
 from vllmd.errors import VllmdError
 from vllmd.importing.config_file import arguments_of
 from vllmd.importing.containers.compose import is_compose, specs_of_compose
-from vllmd.importing.containers.docker_run import ENGINES, arguments_of_run, spec_of
+from vllmd.importing.containers.docker_run import arguments_of_run, spec_of
 from vllmd.importing.containers.helm import is_values, specs_of_values
 from vllmd.importing.containers.kubernetes import is_manifest, specs_of_manifests
 from vllmd.importing.containers.quadlet import is_quadlet, spec_of_quadlet
 from vllmd.importing.containers.spec import launches
 from vllmd.importing.crontab import REMARK, commands_of, is_crontab
+from vllmd.importing.known_commands import CONTAINER_ENGINES
 from vllmd.importing.launch import Launch
 from vllmd.importing.other_formats import refusal, refusal_of_yaml
 from vllmd.importing.serving import MODULES, speaks_of_serving
@@ -178,11 +179,15 @@ def _other(state: ShellState, words: Sequence[str], place: Place) -> bool:
 def _refuse_compose(state: ShellState, words: Sequence[str], place: Place) -> bool:
     name = words[0].rsplit("/", 1)[-1]
     compose = name in ("docker-compose", "podman-compose") or (
-        name in ENGINES and words[1:2] == ["compose"]
+        name in CONTAINER_ENGINES and words[1:2] == ["compose"]
     )
     if compose and "up" in words:
         state.unread.setdefault(_COMPOSE, []).append(place.line)
-    elif name in ENGINES and speaks_of_serving(words[1:]) and words[1:2] not in (["pull"], ["rm"]):
+    elif (
+        name in CONTAINER_ENGINES
+        and speaks_of_serving(words[1:])
+        and words[1:2] not in (["pull"], ["rm"])
+    ):
         state.notes.refuse(
             place, f"'{as_written(' '.join(words[:2]))} …' is not read: give the 'run' line"
         )

@@ -18,10 +18,10 @@ from vllmd.importing.containers.options import (
     volume,
 )
 from vllmd.importing.containers.spec import ContainerSpec, gpus_of, is_of_vllm, visible_of
+from vllmd.importing.known_commands import CONTAINER_ENGINES
 from vllmd.importing.surroundings import Notes, Surroundings, join
 from vllmd.importing.unknown import Place, as_written, is_unknown, mark
 
-ENGINES = frozenset({"docker", "podman", "nerdctl"})
 _SHORT = {
     "-p": "publish",
     "-v": "volume",
@@ -112,7 +112,7 @@ class _Reading:
 
 def arguments_of_run(words: Sequence[str]) -> list[str] | None:
     """Return what follows ``docker run``; None if it is another command."""
-    if not words or words[0].rsplit("/", 1)[-1] not in ENGINES:
+    if not words or words[0].rsplit("/", 1)[-1] not in CONTAINER_ENGINES:
         return None
     rest = list(words[1:])
     while rest and rest[0].startswith("-"):

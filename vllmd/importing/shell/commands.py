@@ -120,14 +120,6 @@ BUILTINS: dict[str, Builtin] = {
 }
 """By name."""
 CONDA = _conda
-HARMLESS = frozenset(
-    {"echo", "printf", "sleep", "wait", "trap", "mkdir", "date", "logger", "clear", "jobs", "tput"}
-    | {"pwd", "which", "type", "hash", "shopt", "umask", "disown", "tail", "less", "nvidia-smi"}
-    | {"grep", "pgrep", "ps", "cat", "tee", "rm", "touch", "chmod", "chown", "let", "curl", "wget"}
-    | {"free", "df", "lsof", "ss", "netstat", "head", "sed", "awk", "seq"}
-    | {"ls", "deactivate", "popd", "fuser", "nc", "jq", "sort", "wc", "fg", "bg", "local", "docker"}
-)
-"""Commands that only print, wait or look: nothing of the engine depends on them."""
 EXPORTS = frozenset({"export", "declare", "typeset", "local", "readonly"})
 """Commands whose words are assignments."""
 PRINTS = frozenset({"echo", "printf", "cat", "tee"})

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import attrs
 
+from vllmd.importing.known_commands import CONTAINER_ENGINES, HARMLESS, ONLY_SPEAK
 from vllmd.importing.serving import speaks_of_serving
 from vllmd.importing.shell.syntax import (
     AndOr,
@@ -32,48 +33,63 @@ _REST = "not followed, as what they depend on is not so here, or the script has 
 class FollowedCommands:
     """The commands that scripts have, and those that were come to."""
 
-    _written: dict[tuple[str, Simple], None] = attrs.field(factory=dict)
-    """By script: those outside of functions, and those that start vLLM."""
+    _written: dict[tuple[str, Simple], list[Node | None]] = attrs.field(factory=dict)
+    """By script, each with the functions that it is in, one of each time that it was read."""
     _followed: set[tuple[str, Simple]] = attrs.field(factory=set)
+    _called: list[Node] = attrs.field(factory=list)
 
     def read(self, script: Block, source: str) -> None:
         """Take in a script that is going to be followed."""
-        for command, inside in _commands(script, in_function=False):
-            if not inside or _serves(command):
-                self._written[source, command] = None
+        for command, function in _commands(script, None):
+            self._written.setdefault((source, command), []).append(function)
 
     def come_to(self, command: Simple, source: str) -> None:
         """Note that a command is followed."""
         self._followed.add((source, command))
 
+    def call(self, function: Node) -> None:
+        """Note that a function is called, by what it does."""
+        if not self._is_called(function):
+            self._called.append(function)
+
     def remarks(self) -> Iterator[str]:
         """Yield what is to be said of the commands that nobody came to."""
         rest: dict[str, set[int]] = {}
-        for source, command in self._written:
+        for (source, command), functions in self._written.items():
             if (source, command) in self._followed:
                 continue
             if _serves(command):
                 yield f"{Place(source, command.line)}: {_SERVES}"
-            else:
+            elif any(each is None or self._is_called(each) for each in functions):
                 rest.setdefault(source, set()).add(command.line)
         for source, lines in rest.items():
             yield f"{source}: {_REST.format(_listed(sorted(lines)))}"
 
+    def _is_called(self, function: Node) -> bool:
+        return any(each is function for each in self._called)
+
 
 def _serves(command: Simple) -> bool:
-    return speaks_of_serving([word.text for word in command.words])
+    """Tell whether it would start a server, and does not only speak of one."""
+    words = [word.text.strip("\"'") for word in command.words]
+    name = words[0].rsplit("/", 1)[-1] if words else ""
+    if name in CONTAINER_ENGINES:
+        return bool({"run", "up"} & set(words[1:4])) and speaks_of_serving(words)
+    return name not in ONLY_SPEAK and name not in HARMLESS and speaks_of_serving(words)
 
 
-def _commands(node: Node, *, in_function: bool) -> Iterator[tuple[Simple, bool]]:
-    """Yield all single commands, and whether they are in a function."""
-    inside = in_function or isinstance(node, Function)
+def _commands(node: Node, function: Node | None) -> Iterator[tuple[Simple, Node | None]]:
+    """Yield all single commands, and what the function does that they are in."""
     match node:
         case Simple():
-            yield node, inside
+            yield node, function
             return
+        case Function():
+            function = node.body
+            parts: list[Node] = [node.body]
         case Block() | AndOr() | Pipeline():
-            parts: list[Node] = list(node.commands)
-        case Group() | For() | CountingFor() | Function():
+            parts = list(node.commands)
+        case Group() | For() | CountingFor():
             parts = [node.body]
         case While():
             parts = [node.condition, node.body]
@@ -84,7 +100,7 @@ def _commands(node: Node, *, in_function: bool) -> Iterator[tuple[Simple, bool]]
         case _:
             parts = []
     for part in parts:
-        yield from _commands(part, in_function=inside)
+        yield from _commands(part, function)
 
 
 def _listed(lines: list[int]) -> str:

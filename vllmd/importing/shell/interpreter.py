@@ -84,6 +84,7 @@ class Interpreter:
 
     def call(self, body: Node, arguments: Sequence[str], state: ShellState) -> bool | None:
         """Follow a function with its arguments."""
+        state.followed.call(body)
         if state.depth >= MAX_DEPTH:
             state.notes.refuse(
                 state.place(body.line), f"functions call each other {MAX_DEPTH} deep: unroll them"

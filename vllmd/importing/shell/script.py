@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from vllmd.errors import VllmdError
+from vllmd.importing.known_commands import HARMLESS, ONLY_SPEAK
 from vllmd.importing.launch import Launch
 from vllmd.importing.prefixes import Peeled, of_conda, peel
 from vllmd.importing.serving import OF_PATH, installs, serving, speaks_of_serving
 from vllmd.importing.shell.assignments import assign, assigned, export
-from vllmd.importing.shell.commands import BUILTINS, CONDA, EXPORTS, HARMLESS, PRINTS, printed
+from vllmd.importing.shell.commands import BUILTINS, CONDA, EXPORTS, PRINTS, printed
 from vllmd.importing.shell.expansion import Expansion
 from vllmd.importing.shell.interpreter import MAX_DEPTH, Interpreter
 from vllmd.importing.shell.parser import parse
@@ -24,8 +25,6 @@ from vllmd.importing.variables import kept
 Other = Callable[[ShellState, Sequence[str], Place], bool]
 """Takes a command that is none of the shell's, such as `docker run`; tells whether it took it."""
 _NONE: Mapping[str, str] = MappingProxyType({})
-_ONLY_SPEAK = frozenset({"pkill", "kill", "killall", "hf", "huggingface-cli"})
-"""Commands that may name a server and start none."""
 _LOG = "the log file: vllmd writes and rotates a log of its own"
 
 
@@ -180,7 +179,7 @@ class ScriptReader:
         if harmless:
             return None
         if speaks_of_serving(peeled.words):
-            if name.rsplit("/", 1)[-1] not in _ONLY_SPEAK:
+            if name.rsplit("/", 1)[-1] not in ONLY_SPEAK:
                 state.notes.refuse(
                     place,
                     f"{as_written(name)!r} runs vLLM in a way that is not read: give the command "

@@ -56,6 +56,32 @@ def test_remarks_name_other_lines_together_and_those_of_functions_not_at_all() -
     assert told.endswith("ended: lines 5 to 6, 10")
 
 
+def test_remarks_name_lines_of_a_function_that_is_called_and_do_not_come_to_them() -> None:
+    (told,) = said("f() {", "if [ 1 = 2 ]; then", "export A=1", "fi", "vllm serve a/b", "}", "f")
+    assert told.endswith("ended: line 3")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        'pkill -f "vllm serve"',
+        'pgrep -f "vllm serve" > /dev/null',
+        'echo "then: vllm serve MODEL"',
+        "docker pull vllm/vllm-openai:v0.9",
+    ],
+)
+def test_remarks_take_what_only_speaks_of_a_server_for_none(command: str) -> None:
+    told = said("stop() {", command, "}", "if [ 1 = 2 ]; then", command, "fi", "vllm serve a/b")
+    assert [each for each in told if SERVED in each] == []
+
+
+def test_remarks_name_a_container_that_is_not_run() -> None:
+    (told,) = said(
+        "if [ 1 = 2 ]; then", "docker run vllm/vllm-openai --model m", "fi", "vllm serve a"
+    )
+    assert told.startswith(f"run.sh:2: {SERVED}")
+
+
 def test_remarks_of_a_line_that_one_of_two_turns_came_to_are_none() -> None:
     lines = ("for i in 1 2; do", "if [ $i = 1 ]; then", "vllm serve a/b", "fi", "done")
     assert said(*lines) == []
