@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from starlette.types import ASGIApp
+
 from tests.helpers.clock import FakeClock
 from tests.helpers.make import gpu_figures, status
 from vllmd.control import server
@@ -287,9 +289,7 @@ class FakeStatus(StatusService):
         super().__init__(sources, clock, mask)
 
 
-@contextmanager
-def control_socket(
-    path: Path,
+def control_app(
     *engines: FakeEngine,
     host: FakeHost | None = None,
     gpus: FakeGpus | None = None,
@@ -300,8 +300,8 @@ def control_socket(
     probes: FakeProbes | None = None,
     doubts: Doubts | None = None,
     mask: Mask = lambda value: value,
-) -> Iterator[Path]:
-    """Serve in a thread, so that a test can use the blocking client."""
+) -> ASGIApp:
+    """Return what answers on the control socket."""
     host = host or FakeHost()
     by_name = {e.status.name: e for e in engines}
     parts = server.Controls(
@@ -315,7 +315,13 @@ def control_socket(
         probes or FakeProbes({}),
         FakeStatus(host, by_name, gpus or FakeGpus(), adapters or FakeAdapters(), doubts, mask),
     )
-    app = server.build(by_name, parts, mask)
+    return server.build(by_name, parts, mask)
+
+
+@contextmanager
+def control_socket(path: Path, *engines: FakeEngine, **parts: Any) -> Iterator[Path]:
+    """Serve in a thread, so that a test can use the blocking client; `parts` as `control_app`."""
+    app = control_app(*engines, **parts)
     listener = server.listen(path)
     running = threading.Event()
     loop = asyncio.new_event_loop()

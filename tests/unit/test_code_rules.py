@@ -181,3 +181,29 @@ def test_broad_excepts_only_isolate(path: Path) -> None:
         "lora/service.py",
         "installing/probe.py",
     )
+
+
+OWN_JSON = {
+    *("installing/probe.py", "doctor/on_start.py", "gpu/latest.py", "cli/dashboard.py"),
+    *("comparing/bench.py", "engine/liveness/look_process.py"),
+}
+"""They read what vllmd itself wrote a moment before."""
+
+
+@of_each(SOURCES)
+def test_json_of_others_may_be_nested_too_deep(path: Path) -> None:
+    """`parse_json` says so as for any other text that is no JSON; Python raises RecursionError."""
+    if name_of(path) in OWN_JSON or path.parent.name == "demo":
+        return
+    safe = set()
+    for node in nodes_of(path):
+        if isinstance(node, ast.Try) and any(
+            each.type is None or re.search(r"RecursionError|\bException|_UNREAD", ast.unparse(each))
+            for each in node.handlers
+        ):
+            safe |= {id(inner) for each in node.body for inner in ast.walk(each)}
+    for node in nodes_of(path):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            of_module = ast.unparse(node.func) == "json.loads"
+            of_answer = node.func.attr == "json" and not node.args and not node.keywords
+            assert not (of_module or of_answer) or id(node) in safe, f"line {node.lineno}"

@@ -1,6 +1,5 @@
 """What was measured of an engine with one version, as it is kept."""
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ import attrs
 
 from vllmd.comparing.bench import LoadSpec, Round
 from vllmd.errors import CompareError
+from vllmd.shim.files import parse_json
 from vllmd.shim.record import write_record
 
 
@@ -80,7 +80,7 @@ def kept(folder: Path, engine: str) -> Iterator[Measured]:
     found = []
     for path in (folder / engine).glob("*.json"):
         try:
-            found.append(from_json(json.loads(path.read_text())))
+            found.append(from_json(parse_json(path.read_text())))
         except (OSError, ValueError, KeyError, TypeError):
             continue
     yield from sorted(found, key=lambda each: each.at, reverse=True)

@@ -1,7 +1,6 @@
 """TOML to `Config`: every mistake found in one go."""
 
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -21,6 +20,7 @@ from vllmd.config import (
     probe,
     rules,
     sleep,
+    toml_text,
     variable_names,
     variables,
 )
@@ -30,15 +30,13 @@ from vllmd.config.model import DEFAULT_PORT, NAME_EXPECTS, NAME_PATTERN, Config,
 from vllmd.config.paths import MAX_CONFIG_BYTES, MAX_SOCKET_PATH, socket_path_bytes
 from vllmd.config.problem import ConfigProblem, InvalidConfigError, ProblemSeverity
 from vllmd.config.sections import LogsConfig
-from vllmd.shim.files import is_deeper, read_regular
+from vllmd.shim.files import read_regular
 from vllmd.util.deadline import call_within
 from vllmd.util.redact import MASK, masked
 
 _NAME = rules.matching(NAME_PATTERN, NAME_EXPECTS)
 MAX_BYTES = MAX_CONFIG_BYTES
 """Ten thousand engines; what is larger is another file."""
-MAX_DEPTH = 32
-"""The deepest of vLLM's JSON flags have a handful of levels."""
 UNIT_STOP_S = 120.0
 """`TimeoutStopSec` of packaging/systemd/vllmd-engine@.service."""
 UNIT_MARGIN_S = 10.0
@@ -93,17 +91,9 @@ def parse(
     Returns: the configuration and the warnings about it.
     Raises: InvalidConfigError: with all errors and warnings.
     """
-    try:
-        table = tomllib.loads(source)
-    except tomllib.TOMLDecodeError as error:
-        line = lines.parse_error_line(error)
-        problem = ConfigProblem(f"is not TOML: {error}", "fix this line", line=line)
-        raise InvalidConfigError(path, [problem]) from None
-    except RecursionError:
-        raise _too_deep(source, path) from None
+    table = toml_text.read(source, path)
     given = variables.merge(table, env)
-    if is_deeper(table, MAX_DEPTH):
-        raise _too_deep(source, path)
+    toml_text.refuse_extremes(table, source, path)
     reader = _TomlReader(lines.parse_lines(source), given)
     values = reader.read_section(Config, table, ())
     reader.check_ports(table.get("engines"))
@@ -125,18 +115,6 @@ def parse(
     if config is None or reader.failed:
         raise InvalidConfigError(path, reader.sorted_problems())
     return config, reader.sorted_problems() + about_secrets
-
-
-def _too_deep(source: str, path: str | None) -> InvalidConfigError:
-    """Say which line has so many brackets, or dots, if one alone has."""
-    deep = (
-        number
-        for number, line in enumerate(source.splitlines(), 1)
-        if max(line.count("[") + line.count("{"), line.partition("=")[0].count(".")) >= MAX_DEPTH
-    )
-    what = f"has tables or lists nested deeper than {MAX_DEPTH}"
-    problem = ConfigProblem(what, "remove some of the nesting", line=next(deep, None))
-    return InvalidConfigError(path, [problem])
 
 
 class _TomlReader:

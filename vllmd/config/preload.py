@@ -8,7 +8,6 @@ weights.
 Source: vLLM 0.32, vllm/entrypoints/cli/preload.py, vllm/model_executor/model_loader/weight_cache.
 """
 
-import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ import attrs
 from vllmd.config.flags import written
 from vllmd.config.gpus import gpus_used
 from vllmd.config.lora import RUNTIME_UPDATING
+from vllmd.shim.files import parse_json
 
 if TYPE_CHECKING:
     from vllmd.config.model import EngineConfig
@@ -162,7 +162,7 @@ def _speculative(engine: "EngineConfig") -> Mapping[str, Any]:
     given = engine.flags.get(SPECULATIVE)
     if isinstance(given, str):
         try:
-            given = json.loads(given)
+            given = parse_json(given)
         except ValueError:
             given = None
     found = dict(given) if isinstance(given, dict) else {}

@@ -14,6 +14,7 @@ import attrs
 from vllmd.config import rules
 from vllmd.config.model import Config
 from vllmd.config.problem import ConfigProblem
+from vllmd.config.toml_text import has_larger
 from vllmd.config.variable_names import PREFIX, SEPARATOR, Path
 
 _AS_TEXT = frozenset({"env", "headers", "modules"})
@@ -140,7 +141,7 @@ def _typed(text: str) -> Any:
     except (ValueError, RecursionError):
         return text
     value = found.get("value")
-    known = isinstance(value, bool | int | float | str | list | dict)
+    known = isinstance(value, bool | int | float | str | list | dict) and not has_larger(value)
     return value if known and len(found) == 1 else text
 
 

@@ -16,6 +16,7 @@ from vllmd.errors import VllmdError
 from vllmd.fleet.exports.services import ReplicaAddress
 from vllmd.fleet.pages import HostPageError, HostPages
 from vllmd.fleet.rolling import RollTold
+from vllmd.shim.files import parse_json
 from vllmd.util.clock import Clock
 
 EVERY_S = 1.0
@@ -97,7 +98,7 @@ class RouterFollower:
         answer = await self.client.get(f"{self.url}/list_workers", timeout=ASK_S)
         answer.raise_for_status()
         try:
-            found = answer.json()["urls"]
+            found = parse_json(answer.content)["urls"]
             return frozenset(str(each).rstrip("/") for each in found)
         except (ValueError, KeyError, TypeError):
             raise VllmdError("answers /list_workers, but not as a vllm-router does") from None

@@ -1,6 +1,5 @@
 """An engine's table from a launch, with the reason for each difference. Pure."""
 
-import json
 import re
 from typing import Any
 
@@ -20,6 +19,7 @@ from vllmd.importing.unknown import is_unknown, mark, unknowns
 from vllmd.importing.variables import OF_HF_TOKEN, OF_TOKEN_FILE
 from vllmd.installing.plan import VERSION
 from vllmd.installing.removed_flags import what_to_do
+from vllmd.shim.files import parse_json
 from vllmd.util.redact import is_secret, secrets_in_value
 
 _DROPPED = {
@@ -191,7 +191,7 @@ class _Taking:
         """Read an adapter as vLLM does: name=path, or JSON."""
         if text.startswith("{"):
             try:
-                made: dict[str, Any] = json.loads(text)
+                made: dict[str, Any] = parse_json(text)
                 name, path = str(made.pop("name")), str(made.pop("path"))
             except (ValueError, KeyError, TypeError):
                 self._notes.refuse(self._launch.place, f"--lora-modules {text}: it is no adapter")

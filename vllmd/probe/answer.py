@@ -15,6 +15,8 @@ import attrs
 
 LEAST = -50.0
 """Nats. What is less likely (vLLM writes -9999 for minus infinity) is as good as impossible."""
+HIGHEST = 1.0
+"""Nats. No probability is above 1, and none is rounded up to so much."""
 ROUNDING = 1e-3
 """A probability may exceed 1 by so much: half precision."""
 TOKEN_ID = "token_id:"
@@ -61,7 +63,7 @@ def parse(body: Any, top: int) -> PromptAnswer:
             _position(token, {**_by_id(table or {}), token: said}, top)
             for token, table, said in zip(choice["token_ids"], tables, own, strict=True)
         ]
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise OtherShapeError(f"no log-probabilities by token in it ({error!r})") from None
     if not places:
         raise OtherShapeError("nothing was generated")
@@ -82,6 +84,8 @@ def _position(token: Any, logprobs: Mapping[int, Any], top: int) -> TokenPlace:
         value = float("nan") if said is None else float(said)
         if math.isnan(value):
             raise BrokenAnswerError(f"a log-probability of token {each} that is no number")
+        if value > HIGHEST:
+            raise BrokenAnswerError(f"a log-probability of token {each} of {value:g}, above 0")
         found[each] = max(value, LEAST)
     whole = sum(math.exp(each) for each in sorted(found.values())[-top:])
     if whole > 1 + ROUNDING * (top + 1):

@@ -52,7 +52,7 @@ class Asker:
             async with asyncio.timeout(VERSION_S):
                 answer = await self.client.get(f"{self.url}/version", timeout=VERSION_S)
             return str(answer.json()["version"])[:VERSION_CHARACTERS]
-        except (httpx.HTTPError, TimeoutError, ValueError, LookupError, TypeError):
+        except (httpx.HTTPError, TimeoutError, ValueError, LookupError, TypeError, RecursionError):
             return None
 
     async def ask(
@@ -109,7 +109,7 @@ def read(response: httpx.Response) -> PromptAnswer:
         raise NotAskedError(said)
     try:
         return parse(response.json(), TOP)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise NotAskedError(f"no JSON ({said})") from None
     except OtherShapeError as error:
         raise NotApplicableError(str(error)) from None

@@ -9,6 +9,7 @@ import attrs
 import httpx
 
 from vllmd.errors import VllmdError
+from vllmd.shim.files import parse_json
 
 PUBLIC = "https://huggingface.co"
 GATED = "GatedRepo"
@@ -77,7 +78,7 @@ class Hub:
             raise PullError(self.unreachable(error)) from None
         self.refuse(answer, model, revision)
         try:
-            return _repository(model, answer.json())
+            return _repository(model, parse_json(answer.content))
         except (KeyError, TypeError, ValueError) as error:
             raise PullError(
                 f"{self.endpoint} does not answer as a hub does ({error!r}); is HF_ENDPOINT right?"

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import errno
-import json
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -16,6 +15,7 @@ from vllmd.scrape.derived import Renamed, derive
 from vllmd.scrape.families import Family
 from vllmd.scrape.page_parser import PageParser
 from vllmd.scrape.peak import Peaks
+from vllmd.shim.files import parse_json
 from vllmd.util.clock import Clock
 from vllmd.util.loop_lag import LoopLag
 from vllmd.util.units import KIB, MIB, MINUTE_S
@@ -194,7 +194,7 @@ class PageSource:
         self._version_asked_at = now
         with contextlib.suppress(httpx.HTTPError, TimeoutError, ValueError, KeyError, TypeError):
             async with asyncio.timeout(FETCH_TIMEOUT_S):
-                answer = json.loads(await self._content(self._version_url, MAX_VERSION_BYTES))
+                answer = parse_json(await self._content(self._version_url, MAX_VERSION_BYTES))
             if found := _VERSION.fullmatch(str(answer["version"])):
                 self.version = found[0]
 

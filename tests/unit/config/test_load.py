@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from vllmd.config import load as load_module
-from vllmd.config.load import MAX_BYTES, MAX_DEPTH, UNIT_STOP_S, load, parse
+from vllmd.config.load import MAX_BYTES, UNIT_STOP_S, load, parse
 from vllmd.config.problem import ConfigProblem, InvalidConfigError, ProblemSeverity
 from vllmd.util.deadline import call_within
 
@@ -141,28 +141,6 @@ def test_parse_drain_that_systemd_would_cut_off_is_a_warning() -> None:
     assert "need 121 s" in warning.message
     unit = Path(__file__).parents[3] / "packaging" / "systemd" / "vllmd-engine@.service"
     assert f"TimeoutStopSec={UNIT_STOP_S:g}\n" in unit.read_text()
-
-
-@pytest.mark.parametrize(
-    ("source", "line"),
-    [
-        ("a = 1\nx = " + "[" * 5000 + "]" * 5000, 2),
-        ("x = " + "[" * 500 + "]" * 500, 1),
-        ("x = " + "{a = " * 5000 + "1" + "}" * 5000, 1),
-        ("\n\n" + "a." * 5000 + "b = 1", 3),
-        ("[" + "a." * 5000 + "b]\nx = 1", 1),
-        ("x = " + "[\n" * 5000 + "]" * 5000, None),
-    ],
-)
-def test_parse_nested_too_deep_is_a_problem_with_its_line(source: str, line: int | None) -> None:
-    [problem] = problems_of(source)
-    assert problem.message == f"has tables or lists nested deeper than {MAX_DEPTH}"
-    assert problem.line == line
-
-
-def test_parse_takes_tables_as_deep_as_vllm_has_them() -> None:
-    flags = "{ a = [{ b = { c = [[1]] } }] }"
-    parse(f"[engines.a]\nmodel = 'm'\n[engines.a.flags]\nkv-transfer-config = {flags}\n")
 
 
 def test_load_of_something_else_than_a_file_says_what_it_is(tmp_path: Path) -> None:

@@ -43,6 +43,23 @@ def test_probabilities_beyond_one_are_broken() -> None:
         parse(given, TOP)
 
 
+@pytest.mark.parametrize("value", [1000.0, math.inf, 1.5])
+def test_log_probability_above_zero_is_broken(value: float) -> None:
+    """Found by `make fuzz`: the exponential of 1000 is no number, and ended the prober."""
+    given = body(answers()[0])
+    given["choices"][0]["logprobs"]["token_logprobs"][3] = value
+    with pytest.raises(BrokenAnswerError, match="above 0"):
+        parse(given, TOP)
+
+
+@pytest.mark.parametrize("value", [10**400, "x"])
+def test_log_probability_that_is_no_float_has_another_shape(value: object) -> None:
+    given = body(answers()[0])
+    given["choices"][0]["logprobs"]["token_logprobs"][3] = value
+    with pytest.raises(OtherShapeError):
+        parse(given, TOP)
+
+
 @pytest.mark.parametrize("key", ["prompt_token_ids", "token_ids", "logprobs"])
 def test_answer_that_says_too_little_has_another_shape(key: str) -> None:
     given = body(answers()[0])

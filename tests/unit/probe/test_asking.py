@@ -64,6 +64,7 @@ async def test_engine_that_is_away_was_not_asked() -> None:
             BrokenAnswerError,
         ),
         (200, "no JSON", NotAskedError),
+        (200, "[" * 5000, NotAskedError),
         (200, '{"choices": []}', NotApplicableError),
     ],
 )

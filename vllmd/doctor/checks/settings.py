@@ -1,7 +1,6 @@
 """What the engine's settings ask for, and what vLLM makes of it."""
 
 import contextlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from vllmd.doctor.capacity import tokens_in
 from vllmd.doctor.case import Case
 from vllmd.doctor.finding import Finding, FindingSeverity
 from vllmd.installing.flags import problems
+from vllmd.shim.files import parse_json
 from vllmd.util.units import format_duration
 
 GRAVITY = {
@@ -82,7 +82,7 @@ def _paths(value: Any) -> Iterator[str]:
     """
     if isinstance(value, str) and value.startswith("{"):
         with contextlib.suppress(ValueError):
-            value = json.loads(value)
+            value = parse_json(value)
     if isinstance(value, dict):
         value = value.get("model")
     if isinstance(value, str) and value.startswith("/") and not set(value) & set("{}\n"):

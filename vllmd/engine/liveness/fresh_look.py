@@ -103,7 +103,7 @@ async def look(
         return _parse_answer(json.loads(said), read)
     except (OSError, RuntimeError) as error:  # RuntimeError: no thread to wait for it
         problem = f"the process that looks afresh could not be started: {error}"
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         problem = f"the process that looks afresh made no sense: {error!r}"
     return FreshLook(PageAnswer.UNKNOWN, problem=problem)
 

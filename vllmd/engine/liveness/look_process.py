@@ -142,7 +142,7 @@ def is_paused(host: str, port: int, limit_s: float, late: Lateness) -> bool:
             ask({"method": "GET", "path": "/is_paused"}, host, port, limit_s, late)
         )
         said = json.loads(body)
-    except (OSError, ValueError, IndexError):
+    except (OSError, ValueError, IndexError, RecursionError):
         return False
     return status == 200 and isinstance(said, dict) and said.get("is_paused") is True
 

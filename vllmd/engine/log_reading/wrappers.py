@@ -251,7 +251,7 @@ def _with_text(record: object) -> dict[str, Any] | None:
 def _unquoted(text: str) -> str:
     try:
         return str(json.loads(text))
-    except ValueError:
+    except (ValueError, RecursionError):
         return text.strip('"')
 
 

@@ -12,6 +12,7 @@ import attrs
 import httpx
 
 from vllmd.config.sleep import DISCARD
+from vllmd.shim.files import parse_json
 
 LOOK_S = 5.0
 SHOWN = 300
@@ -54,7 +55,7 @@ class SleepRoutes:
         if response.status_code == httpx.codes.NOT_FOUND:
             raise RoutesMissingError(MISSING)
         try:
-            asleep = response.json()["is_sleeping"]
+            asleep = parse_json(response.content)["is_sleeping"]
         except (ValueError, LookupError, TypeError):
             return None
         return asleep if isinstance(asleep, bool) else None
