@@ -18,7 +18,7 @@ ENGINE ?= stand-in
 # for tests: short, as sockets have short names; other users may look in, as tests are of their rights
 SHORT := @folder=$$(mktemp -d /tmp/vllmd-XXXXXX); chmod 755 $$folder;
 
-.PHONY: several-hosts help run gpu browser system-cc build-tools container-tools check lint types unit long test page docs docs-check dashboards dashboards-seen integration engine system deb packaging container container-real container-image machine arm64 lock generate pictures reliability bench mutants failures chaos chaos-beside soak verdicts clean
+.PHONY: several-hosts help run gpu browser system-cc build-tools container-tools check lint types unit long test page docs docs-check dashboards dashboards-seen integration engine system deb packaging container container-real container-image machine arm64 lock generate pictures reliability bench mutants failures chaos chaos-beside soak fuzz verdicts clean
 
 help: ## show this
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -203,6 +203,11 @@ chaos-beside: $(VENV)/developed system ## the main faults of `make chaos` to an 
 
 soak: $(VENV)/developed system ## an hour of eight engines with a fault every ten seconds: what grows, what is lost. MINUTES= SEED=
 	$(BIN)/python -m tests.chaos.soak --minutes $(or $(MINUTES),60) $(if $(SEED),--seed $(SEED))
+
+# not a part of `make test`: it has no end; what it found has a test
+fuzz: $(VENV)/developed ## damaged input for all that reads what others wrote, ten minutes in all. SECONDS= (each) SEED= ONLY= REPLAY=
+	@$(BIN)/python -m tests.fuzz $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) \
+		$(if $(ONLY),--only $(ONLY)) $(if $(REPLAY),--replay $(REPLAY))
 
 verdicts: $(VENV)/developed ## is `vllmd why` right, of a file and live? The share by subject
 	@PYTHONPATH=. $(BIN)/python tools/verdicts.py

@@ -29,7 +29,20 @@ def child(target: str, folder: Path, *more: str) -> subprocess.CompletedProcess[
     command = [sys.executable, "-m", "tests.fuzz.child", target]
     command += ["--folder", str(folder), *more]
     return subprocess.run(
-        command, env={**os.environ, **ENV}, cwd=folder, capture_output=True, text=True, check=False
+        command,
+        env={**os.environ, "TMPDIR": str(folder), **ENV},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def new_folder() -> tempfile.TemporaryDirectory[str]:
+    """Make a folder for one child, where files are best made and removed thousands of times."""
+    memory = "/dev/shm"
+    return tempfile.TemporaryDirectory(
+        prefix="f-", dir=memory if os.access(memory, os.W_OK) else None
     )
 
 
@@ -46,7 +59,7 @@ class Report:
         """Try inputs for so long; a process that an input has ended is followed by another."""
         until, number = time.monotonic() + seconds, 0
         while (left := until - time.monotonic()) > 0:
-            with tempfile.TemporaryDirectory(prefix="f-", dir="/tmp") as folder:
+            with new_folder() as folder:
                 done = self._once(Path(folder), self._seed + number, left)
             number += 1
             if done:
@@ -59,13 +72,12 @@ class Report:
         )
         last: dict[str, Any] = {}
         for line in ended.stdout.splitlines():
+            if not line.startswith("{"):
+                continue  # of libFuzzer
             said = json.loads(line)
             if "found" in said:
-                self._keep(
-                    said["found"]["kind"],
-                    bytes.fromhex(said["found"]["input"]),
-                    said["found"]["text"],
-                )
+                found = said["found"]
+                self._keep(found["kind"], bytes.fromhex(found["input"]), found["text"])
             else:
                 last = said
         self.tried += last.get("tried", 0)
@@ -86,9 +98,9 @@ class Report:
 def replay(path: Path) -> int:
     """Try one input again, and say what becomes of it."""
     name = path.name.partition("-")[0]
-    with tempfile.TemporaryDirectory(prefix="f-", dir="/tmp") as folder:
+    with new_folder() as folder:
         ended = child(name, Path(folder), "--replay", str(path.absolute()))
-    print(ended.stderr.strip() or f"{name}: nothing is wrong with it")
+    print(ended.stderr.strip() if ended.returncode else f"{name}: nothing is wrong with it")
     return ended.returncode
 
 

@@ -19,22 +19,23 @@ SUFFIXES = ("", "-wal", "-shm", ".mark")
 DAMAGE = struct.Struct(">BBHIQ")
 """The file, what is done (see `_damage`), how much, where, and which bytes."""
 EVENTS = [Event(float(at), "engine.exited", "warning", "chat", {"a": "b" * 50}) for at in range(60)]
-_whole = Path(tempfile.mkdtemp(prefix="f-", dir="/dev/shm"))
+_whole = tempfile.TemporaryDirectory(prefix="f-")
 
 
 def _made() -> Path:
     """Return a folder with a history as a daemon that was killed left it."""
-    if not any(_whole.iterdir()):
-        store = Store(_whole)
+    whole = Path(_whole.name)
+    if not any(whole.iterdir()):
+        store = Store(whole)
         store.open()
         for at in range(0, len(EVENTS), 6):
             store.append(EVENTS[at : at + 6])
-        folder = _whole / "left"
+        folder = whole / "left"
         folder.mkdir()
-        for each in _whole.glob("vllmd.db*"):
+        for each in whole.glob("vllmd.db*"):
             shutil.copy(each, folder)
         store.close()
-    return _whole / "left"
+    return whole / "left"
 
 
 def _damage(path: Path, how: int, size: int, at: int, value: int) -> None:
@@ -58,7 +59,7 @@ def _damage(path: Path, how: int, size: int, at: int, value: int) -> None:
 
 
 def _run(data: bytes) -> None:
-    with tempfile.TemporaryDirectory(prefix="f-", dir="/dev/shm") as name:
+    with tempfile.TemporaryDirectory(prefix="f-") as name:
         folder = Path(name)
         for each in _made().iterdir():
             shutil.copy(each, folder)

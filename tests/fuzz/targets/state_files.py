@@ -113,7 +113,7 @@ def _run(data: bytes) -> None:
     kind = KINDS.get(name.decode(errors="replace"))
     if kind is None:
         return
-    with tempfile.TemporaryDirectory(prefix="f-", dir="/dev/shm") as folder:
+    with tempfile.TemporaryDirectory(prefix="f-") as folder:
         path = _place(Path(folder), *kind)
         path.write_bytes(content)
         kind[1](path)

@@ -18,7 +18,7 @@ BETWEEN = b"\0\0\0SPLIT\0"
 
 def _run(data: bytes) -> None:
     described, _, weights = data.partition(BETWEEN)
-    with tempfile.TemporaryDirectory(prefix="f-", dir="/dev/shm") as name:
+    with tempfile.TemporaryDirectory(prefix="f-") as name:
         folder = Path(name)
         (folder / CONFIG).write_bytes(described)
         (folder / WEIGHTS).write_bytes(weights)

@@ -177,6 +177,7 @@ def test_read_json_ignores_names_in_snake_case() -> None:
         (body({**SPAN, "traceId": "xyz"}), "traceId is 'xyz', no string of hex digits"),
         (body({**SPAN, "spanId": 5}), "spanId is no string"),
         (b"[" * 100_000, "JSON"),
+        (body({**SPAN, "\ud800": 5}), "half of a surrogate pair"),  # found by `make fuzz`
         (b'{"a":' * 100_000, "JSON"),
     ],
     ids=lambda value: repr(value)[:20],
