@@ -70,9 +70,19 @@ def request(method: str, target: str, body: bytes = b"", *headers: str) -> bytes
 
 
 def _of_exporter() -> list[bytes]:
-    paths = ("/", "/metrics", "/status.json?series", "/-/healthy", "/-/ready", "/-/started")
+    paths: tuple[str, ...] = (
+        "/",
+        "/metrics",
+        "/status.json?series",
+        "/-/healthy",
+        "/-/ready",
+        "/-/started",
+    )
     paths += ("/ready/chat", "/started/chat", "/groups/chat", "/runbooks/", "/runbooks/VllmdDown")
-    more = ("Accept: application/openmetrics-text", "Accept-Encoding: gzip;q=0.5, *;q=0")
+    more: tuple[str, ...] = (
+        "Accept: application/openmetrics-text",
+        "Accept-Encoding: gzip;q=0.5, *;q=0",
+    )
     more += ('If-None-Match: "a"', "X-Prometheus-Scrape-Timeout-Seconds: 10")
     every = [request("GET", path, b"", *more) for path in paths]
     chunks = b"POST /wake/chat HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -81,7 +91,7 @@ def _of_exporter() -> list[bytes]:
 
 
 def _of_control() -> list[bytes]:
-    read = (
+    read: tuple[str, ...] = (
         "/v1/status",
         "/v1/status?series",
         "/v1/events?limit=5&after_id=1&names=engine.*",
@@ -94,7 +104,12 @@ def _of_control() -> list[bytes]:
         "/v1/traces",
     )
     read += ("/v1/cost?since=1&until=2&compare=a", "/v1/advise?since=1&until=2&first_token_s=0.5")
-    act = ("/v1/reload?apply", "/v1/logs/chat/rotate", "/v1/gpu/reap", "/v1/gpu/release?seconds=5")
+    act: tuple[str, ...] = (
+        "/v1/reload?apply",
+        "/v1/logs/chat/rotate",
+        "/v1/gpu/reap",
+        "/v1/gpu/release?seconds=5",
+    )
     act += (
         "/v1/engines/chat/stop?weights=keep",
         "/v1/engines/chat/sleep?level=1",

@@ -15,8 +15,8 @@ from tests.helpers.clock import FakeClock
 from tests.unit.engine.process.test_run_state import STATE
 from tests.unit.engine.restart.test_state_file import KNOWN
 from tests.unit.gpu.test_state_file import state as gpu_state
-from vllmd.advise.day_files import ObservedDays, Slot
-from vllmd.advise.observed import Observed
+from vllmd.advise.day_files import ObservedDays
+from vllmd.advise.observed import Observed, Slot
 from vllmd.cost.day_files import DayFiles
 from vllmd.cost.meter import Meter
 from vllmd.cost.usage import Activity, HourUsage, Usage
@@ -120,7 +120,7 @@ def _run(data: bytes) -> None:
 
 
 def _place(folder: Path, file_name: str, use: Callable[[Path], Any]) -> Path:
-    below = {_observed: "advise", _usage: "usage"}.get(use, "state")
+    below = "advise" if use is _observed else "usage" if use is _usage else "state"
     (folder / below).mkdir()
     return folder / below / file_name
 
