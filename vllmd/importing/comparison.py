@@ -20,7 +20,6 @@ from vllmd.importing.placing import DEFAULT_PORT
 from vllmd.importing.serving import OF_PATH
 from vllmd.importing.table import EngineTable
 from vllmd.importing.unknown import as_written
-from vllmd.shim.files import parse_json
 from vllmd.util.redact import MASK, masked
 
 _OF_VLLMD: Mapping[str, str] = {
@@ -143,9 +142,9 @@ def _modules(values: list[str]) -> dict[str, str]:
     for text in values:
         if text.startswith("{"):
             try:
-                made = parse_json(text)
+                made = json.loads(text)
                 found[str(made["name"])] = str(made["path"])
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 found[text] = text
         else:
             name, _, path = text.partition("=")

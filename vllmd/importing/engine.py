@@ -1,5 +1,6 @@
 """An engine's table from a launch, with the reason for each difference. Pure."""
 
+import json
 import re
 from typing import Any
 
@@ -19,7 +20,6 @@ from vllmd.importing.unknown import is_unknown, mark, unknowns
 from vllmd.importing.variables import OF_HF_TOKEN, OF_TOKEN_FILE
 from vllmd.installing.plan import VERSION
 from vllmd.installing.removed_flags import what_to_do
-from vllmd.shim.files import parse_json
 from vllmd.util.redact import is_secret, secrets_in_value
 
 _DROPPED = {
@@ -191,9 +191,9 @@ class _Taking:
         """Read an adapter as vLLM does: name=path, or JSON."""
         if text.startswith("{"):
             try:
-                made: dict[str, Any] = parse_json(text)
+                made: dict[str, Any] = json.loads(text)
                 name, path = str(made.pop("name")), str(made.pop("path"))
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 self._notes.refuse(self._launch.place, f"--lora-modules {text}: it is no adapter")
                 return text, text
             if made:

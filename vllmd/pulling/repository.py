@@ -9,7 +9,6 @@ import attrs
 import httpx
 
 from vllmd.errors import VllmdError
-from vllmd.shim.files import parse_json
 
 PUBLIC = "https://huggingface.co"
 GATED = "GatedRepo"
@@ -78,8 +77,8 @@ class Hub:
             raise PullError(self.unreachable(error)) from None
         self.refuse(answer, model, revision)
         try:
-            return _repository(model, parse_json(answer.content))
-        except (KeyError, TypeError, ValueError) as error:
+            return _repository(model, answer.json())
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise PullError(
                 f"{self.endpoint} does not answer as a hub does ({error!r}); is HF_ENDPOINT right?"
             ) from None

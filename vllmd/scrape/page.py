@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import errno
+import json
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -15,7 +16,6 @@ from vllmd.scrape.derived import Renamed, derive
 from vllmd.scrape.families import Family
 from vllmd.scrape.page_parser import PageParser
 from vllmd.scrape.peak import Peaks
-from vllmd.shim.files import parse_json
 from vllmd.util.clock import Clock
 from vllmd.util.loop_lag import LoopLag
 from vllmd.util.units import KIB, MIB, MINUTE_S
@@ -27,6 +27,8 @@ MAX_PAGE_BYTES = 32 * MIB
 MAX_VERSION_BYTES = 4 * KIB
 VERSION_AGAIN_S = MINUTE_S
 """An engine that did not say its version is asked again after so long."""
+MAKES_NO_SENSE = (ValueError, KeyError, TypeError, RecursionError)
+"""What an answer that is no JSON, or other JSON, raises."""
 _VERSION = re.compile(r"[\w.+-]{1,64}")
 MAX_AGE_S = 1.0
 
@@ -192,9 +194,9 @@ class PageSource:
         if asked_at is not None and now - asked_at < VERSION_AGAIN_S:
             return
         self._version_asked_at = now
-        with contextlib.suppress(httpx.HTTPError, TimeoutError, ValueError, KeyError, TypeError):
+        with contextlib.suppress(httpx.HTTPError, TimeoutError, *MAKES_NO_SENSE):
             async with asyncio.timeout(FETCH_TIMEOUT_S):
-                answer = parse_json(await self._content(self._version_url, MAX_VERSION_BYTES))
+                answer = json.loads(await self._content(self._version_url, MAX_VERSION_BYTES))
             if found := _VERSION.fullmatch(str(answer["version"])):
                 self.version = found[0]
 

@@ -126,9 +126,6 @@ def count_json(body: Buffer) -> int:
     return objects
 
 
-_NO_REQUEST = (ValueError, RecursionError, AttributeError, TypeError, json_format.ParseError)
-
-
 def read_json(body: Buffer, engines: frozenset[str]) -> Received:
     """Read a request in OTLP's own JSON: ids in hex, names in lowerCamelCase, unknown ones ignored.
 
@@ -140,7 +137,7 @@ def read_json(body: Buffer, engines: frozenset[str]) -> Received:
         if not isinstance(given, dict):
             raise MalformedError("the body is no JSON object")
         json_format.ParseDict(given, request, ignore_unknown_fields=True)
-    except _NO_REQUEST as error:
+    except (ValueError, RecursionError, json_format.ParseError, AttributeError, TypeError) as error:
         text = str(error)[:400].splitlines()[0][:200] if str(error) else type(error).__name__
         raise MalformedError(f"the body is no ExportTraceServiceRequest in JSON: {text}") from None
     except SystemError:  # of protobuf's C code

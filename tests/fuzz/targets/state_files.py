@@ -16,7 +16,8 @@ from tests.unit.engine.process.test_run_state import STATE
 from tests.unit.engine.restart.test_state_file import KNOWN
 from tests.unit.gpu.test_state_file import state as gpu_state
 from vllmd.advise.day_files import ObservedDays
-from vllmd.advise.observed import Observed, Slot
+from vllmd.advise.observed import Observed
+from vllmd.advise.observer import Slot
 from vllmd.cost.day_files import DayFiles
 from vllmd.cost.meter import Meter
 from vllmd.cost.usage import Activity, HourUsage, Usage
