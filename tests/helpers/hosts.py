@@ -13,6 +13,8 @@ from typing import Any
 import attrs
 
 from tests.helpers.site import Site, needs, running, skip_or_fail, wait_for
+from tests.helpers.web import CERTIFICATES, PASSWORD, TLS, USERS
+from tests.helpers.web import write as write_web
 from vllmd.shim import proc
 
 API, EXPORTER = 8000, 9840
@@ -40,6 +42,15 @@ restart = {{ initial_s = 0.2, max_s = 1 }}
 hosts = [{hosts}]
 mode = "{mode}"
 """
+WEB = USERS + TLS.replace("server.", "hosts.")
+FLEET = f"""
+[fleet]
+user = "prometheus"
+password_file = "{{folder}}/password"
+ca_file = "{CERTIFICATES}/hosts.pem"
+timeout_s = 2
+"""
+"""How pages are asked where they have TLS and passwords."""
 _numbers = itertools.count()
 
 
@@ -60,6 +71,8 @@ class Host:
     bridge: str
     address: str
     site: Site
+    web: bool = False
+    """Whether its pages have TLS and passwords."""
 
     def cable(self, *, plugged: bool) -> None:
         _ip("-n", self.bridge, "link", "set", self.link, "up" if plugged else "down")
@@ -91,8 +104,10 @@ class Host:
 
     def get(self, path: str, port: int = EXPORTER) -> tuple[int, str]:
         """Ask this host's exporter, from itself."""
-        url = f"http://127.0.0.1:{port}{path}"
-        done = self.run("curl", "-s", "-m", "5", "-w", "\\n%{http_code}", url)
+        asked = [f"http://127.0.0.1:{port}{path}"]
+        if self.web and port == EXPORTER:
+            asked = ["-k", "-u", f"prometheus:{PASSWORD}", f"https://127.0.0.1:{port}{path}"]
+        done = self.run("curl", "-s", "-m", "5", "-w", "\\n%{http_code}", *asked)
         body, _, code = done.stdout.rpartition("\n")
         return int(code or 0), body
 
@@ -186,8 +201,12 @@ def hosts(
     daemon: str = "",
     env: dict[str, str] | None = None,
     engine: str = ENGINE,
+    web: bool = False,
 ) -> Iterator[Hosts]:
-    """Make hosts and start a vllmd on each; all of it is gone in the end."""
+    """Make hosts and start a vllmd on each; all of it is gone in the end.
+
+    With `web` their pages have TLS and passwords.
+    """
     needs("ip")
     needs("curl")
     if os.geteuid() != 0:
@@ -215,12 +234,16 @@ def hosts(
             own = folder / f"h{rank}"
             own.mkdir()
             text = FIXED.format(folder=own, exporter=EXPORTER) + daemon
+            if web:
+                (own / "password").write_text(PASSWORD)
+                path = write_web(own / "web", WEB)
+                text += f'web_config_file = "{path}"\n{FLEET.format(folder=own)}'
             listed = ", ".join(f'"{each}"' for each in addresses)
             text += engine.format(hosts=listed, mode=mode, more=more, rank=rank)
             site = Site(own, text, exporter_port=EXPORTER, api_port=API)
             site.under = ("ip", "netns", "exec", space)
             site.env = dict(env or {})
-            found.append(Host(rank, space, link, f"{name}b", address, site))
+            found.append(Host(rank, space, link, f"{name}b", address, site, web))
         with contextlib.ExitStack() as stack:
             for host in found:
                 stack.enter_context(running(host.site))
