@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from tests.helpers.web import write as write_web
 from vllmd.shim import proc
 
 API, EXPORTER = 8000, 9840
+ASKING = Path(__file__).with_name("asking.py")
 FIXED = """
 [daemon]
 listen = "0.0.0.0:{exporter}"
@@ -133,6 +135,18 @@ class Host:
         url = f"http://127.0.0.1:{API}/v1/completions"
         return subprocess.Popen([*words, url], stdout=subprocess.PIPE, text=True)
 
+    @contextlib.contextmanager
+    def clients(self) -> Iterator[dict[str, int]]:
+        """Have clients ask while it is green; in the end there is how many requests were lost."""
+        command = ["ip", "netns", "exec", self.namespace, sys.executable, str(ASKING)]
+        found: dict[str, int] = {}
+        asking = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        try:
+            yield found
+        finally:
+            asking.terminate()
+            found.update(json.loads(asking.communicate(timeout=60)[0]))
+
     @property
     def is_red(self) -> bool:
         """Whether a balancer is to send nothing here."""
@@ -142,6 +156,13 @@ class Host:
         """Return the processes of this host's engine whose command line has a text in it."""
         found = proc.descendants(self.engine["shim_pid"])
         return [stat.pid for stat in found if title in proc.command_line(stat.pid)]
+
+    def all_processes(self) -> list[int]:
+        """Return every process of this host's engine, its shim first."""
+        shim_pid = json.loads((self.site.folder / "run/engines/big/run.json").read_text())[
+            "shim_pid"
+        ]
+        return [shim_pid, *(stat.pid for stat in proc.descendants(shim_pid))]
 
     def kill_process(self, title: str) -> None:
         """Kill these."""

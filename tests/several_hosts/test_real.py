@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.hosts import API, Hosts, hosts
-from tests.helpers.outcomes import Outcome, outcome_for
 from tests.helpers.real import program_and_model
+from tests.several_hosts.conftest import Fault
 
 START_S = 900.0
 ENGINE = """
@@ -47,11 +47,6 @@ interface = "eth0"
 """
 
 
-@pytest.fixture
-def outcome(request: pytest.FixtureRequest) -> Outcome:
-    return outcome_for("real vLLM", request)
-
-
 def real(folder: Path, mode: str) -> "Iterator[Hosts]":
     program, model = program_and_model()
     engine = ENGINE.replace("{{program}}", str(program)).replace("{{model}}", str(model))
@@ -76,54 +71,53 @@ def test_group_serves_and_a_member_is_ready_without_an_api(made: Hosts) -> None:
     assert made.members[0].page()["role"] == "member"
 
 
-def test_member_that_dies_ends_the_generation_and_is_the_cause_everywhere(made: Hosts) -> None:
+def test_member_that_dies_ends_the_generation_and_is_the_cause_everywhere(
+    made: Hosts, noted: Fault
+) -> None:
     before, member = made.generation, made.members[0]
-    os.kill(member.engine["pid"], 9)
-    made.serve(START_S, after=before)
+    with noted(made, "a member's main process is killed"):
+        os.kill(member.engine["pid"], 9)
+        made.serve(START_S, after=before)
     assert made.head.ask(60) == 200
     for host in made.all:
         assert member.address in host.site.vllmd("why", "big").stdout
 
 
 @pytest.mark.parametrize("made", ["data"], indirect=True)
-def test_rank_that_hangs_is_found_behind_a_green_head(made: Hosts, outcome: Outcome) -> None:
+def test_rank_that_hangs_is_found_behind_a_green_head(made: Hosts, noted: Fault) -> None:
     """`/health` says yes and the page shows no request, while what the rank gets is not answered.
 
     There is no GPU whose idleness would tell it from one that is busy, so it takes `hang_s`.
     """
     before, member = made.generation, made.members[0]
     assert [made.head.ask(60, x_data_parallel_rank=str(rank)) for rank in (0, 1)] == [200, 200]
-    began = time.monotonic()
-    for pid in member.processes("EngineCore_DP1"):
-        os.kill(pid, signal.SIGSTOP)
-    assert made.head.ask(10, x_data_parallel_rank="1") == 0
-    assert made.head.get("/health", API)[0] == 200
-    assert made.head.ask(60, x_data_parallel_rank="0") == 200
-    made.wait("it is told", lambda: "rank 1 on" in str(made.head.reason), 60)
-    told_s = time.monotonic() - began
-    made.wait("it is acted on", lambda: made.head.state != "ready", 120)
-    outcome("a rank hangs", f"told after {told_s:.0f} s, ended {time.monotonic() - began:.0f} s")
-    made.serve(START_S, after=before)
+    with noted(made, "a rank hangs"):
+        for pid in member.processes("EngineCore_DP1"):
+            os.kill(pid, signal.SIGSTOP)
+        assert made.head.ask(10, x_data_parallel_rank="1") == 0
+        assert made.head.get("/health", API)[0] == 200
+        assert made.head.ask(60, x_data_parallel_rank="0") == 200
+        made.wait("it is told", lambda: "rank 1 on" in str(made.head.reason), 60)
+        made.serve(START_S, after=before)
     assert made.head.ask(60, x_data_parallel_rank="1") == 200
     assert f"rank 1 on {member.address} does nothing" in made.head.site.vllmd("why", "big").stdout
 
 
-def test_rank_that_is_killed_ends_the_generation(made: Hosts, outcome: Outcome) -> None:
+def test_rank_that_is_killed_ends_the_generation(made: Hosts, noted: Fault) -> None:
     """vLLM's main process on that host ends with it, with code 0 and without a word."""
     before, member = made.generation, made.members[0]
-    began = time.monotonic()
-    member.kill_process("VLLM::EngineCore" if made.mode == "data" else "VLLM::Worker")
-    made.wait("the head is red", lambda: made.head.is_red, 60)
-    red_s = time.monotonic() - began
-    made.serve(START_S, after=before)
-    outcome("a rank is killed", f"red after {red_s:.0f} s, serves {time.monotonic() - began:.0f} s")
+    with noted(made, "a member's rank is killed"):
+        member.kill_process("VLLM::EngineCore" if made.mode == "data" else "VLLM::Worker")
+        made.wait("the head is red", lambda: made.head.is_red, 60)
+        made.serve(START_S, after=before)
     assert made.head.ask(60) == 200
 
 
-def test_head_that_dies_takes_the_member_along(made: Hosts) -> None:
+def test_head_that_dies_takes_the_member_along(made: Hosts, noted: Fault) -> None:
     before = made.generation
-    os.kill(made.head.engine["pid"], 9)
-    made.serve(START_S, after=before)
+    with noted(made, "the head's main process is killed"):
+        os.kill(made.head.engine["pid"], 9)
+        made.serve(START_S, after=before)
     assert made.head.ask(60) == 200
 
 
@@ -137,10 +131,11 @@ def test_link_that_is_down_for_forty_seconds_ends_nothing(made: Hosts) -> None:
     assert made.head.ask(60) == 200
 
 
-def test_restart_on_a_member_is_one_of_the_group(made: Hosts) -> None:
+def test_restart_on_a_member_is_one_of_the_group(made: Hosts, noted: Fault) -> None:
     before = made.generation
-    made.members[0].act("restart")
-    made.serve(START_S, after=before)
+    with noted(made, "`vllmd restart` on a member"):
+        made.members[0].act("restart")
+        made.serve(START_S, after=before)
     assert made.head.ask(60) == 200
 
 

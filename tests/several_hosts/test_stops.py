@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.helpers.hosts import Host, Hosts, hosts
-from tests.helpers.outcomes import Outcome, outcome_for
+from tests.several_hosts.conftest import Fault
 
 MODES = ("tensor", "data")
 
@@ -25,11 +25,6 @@ def made(
     with hosts(tmp_path_factory.mktemp(request.param), 2, request.param, more=more) as each:
         each.serve()
         yield each
-
-
-@pytest.fixture
-def outcome(request: pytest.FixtureRequest) -> Outcome:
-    return outcome_for("the stand-in", request)
 
 
 def failures(host: Host) -> int:
@@ -46,17 +41,16 @@ def test_systemctl_stop_of_an_engines_unit_on_a_member_restarts_the_group(made: 
 
 
 def test_systemctl_stop_on_a_member_turns_the_head_red_and_start_brings_it_back(
-    made: Hosts, outcome: Outcome
+    made: Hosts, noted: Fault
 ) -> None:
     member, before = made.members[0], made.generation
     shim_pid = member.engine["shim_pid"]
     member.site.kill_daemon()
     time.sleep(3)
     assert not made.head.is_red, "a daemon alone may end"
-    began = time.monotonic()
-    os.kill(shim_pid, signal.SIGTERM)
-    made.wait("the head is red", lambda: made.head.is_red, 20)
-    outcome("`systemctl stop` on a member", f"red after {time.monotonic() - began:.0f} s")
+    with noted(made, "`systemctl stop` on a member, until the head is red"):
+        os.kill(shim_pid, signal.SIGTERM)
+        made.wait("the head is red", lambda: made.head.is_red, 20)
     made.wait("the head waits", lambda: made.head.state == "waiting", 60)
     assert member.address in str(made.head.engine["problem"])
     member.site.start()

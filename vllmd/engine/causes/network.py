@@ -178,6 +178,18 @@ CAUSES = (
         },
     ),
     Cause(
+        name="head_rejects_member",
+        kind=Kind.TRANSIENT,
+        rank=Rank.NAMED,
+        explanation="The head was asked to join by a member that it had already: one that was "
+        "restarted alone, while the head loaded.",
+        advice="Restart the head and its members together: a member alone cannot join one "
+        "that loads.",
+        signs={
+            r"Unexpected \w+ message for": "vllm/v1/engine/utils.py since 0.9",
+        },
+    ),
+    Cause(
         name="coordinator_timeout",
         kind=Kind.TRANSIENT,
         rank=Rank.NAMED,
@@ -268,7 +280,6 @@ CAUSES = (
             r"Timed out waiting \d+ms for (?:recv|send)": "torch: third_party/gloo",
             r"Fault detected in EP all2all": "vllm/v1/worker/gpu/async_utils.py since 0.30",
             r"c10d key-value store .*got error": "torch: ProcessGroupNCCL.cpp",
-            r"Unexpected \w+ message for": "vllm/v1/engine/utils.py since 0.9",
             r"NodeDiedError|The node .* has been marked dead": "Ray",
             r"^ray\.exceptions\.(?:RayChannelError|RaySystemError|ActorUnavailableError"
             r"|ObjectLostError|OwnerDiedError|LocalRayletDiedError)\b": "ray/exceptions.py",

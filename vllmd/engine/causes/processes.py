@@ -306,7 +306,11 @@ CAUSES = (
             "was killed, or the head went away."
         ),
         advice="Look at the head first; restart it and its members together.",
-        said={r"'headless': True": "vllm/entrypoints/utils.py: non-default args, since 0.9"},
+        said={
+            r"'headless': True|engine\(s\) in headless mode|headless multiproc executor": (
+                "vllm/entrypoints/cli/serve.py, utils.py: non-default args, since 0.9"
+            ),
+        },
         labels=frozenset(),
     ),
 )

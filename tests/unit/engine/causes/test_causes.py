@@ -12,6 +12,8 @@ from vllmd.engine.causes.base import WALLS, Cause, Facts, Kind, Rank
 DATA = Path(__file__).parents[3] / "data"
 RECORDED = {
     "cpu-0.32-engine-core-killed": ("0", "engine_core_died"),
+    "cpu-0.32-group-head-peer-lost": ("0", "peer_lost"),
+    "cpu-0.32-group-member-core-killed": ("0", "member_ended"),
     "cpu-0.32-lora-rank-too-high": ("1", "lora_rank"),
     "cpu-0.32-max-model-len-too-long": ("1", "context_too_long"),
     "cpu-0.32-model-not-found": ("1", "model_not_found"),
