@@ -45,6 +45,8 @@ WRAPPERS: dict[str, Wrap] = {
         )
         + "#015"
     ),
+    "cat-v": lambda n, line: f"{_colours(n, line)}".replace("\x1b", "^[").rstrip("\r") + "^M",
+    "runpod": lambda _, line: f"j6zswihe185nfq[{'error' if 'ERROR' in line else 'info'}]{line}",
     "crlf": lambda n, line: f"{line.rstrip(chr(13))}\r",
     "sagemaker": lambda n, line: (
         f"WARN  PyProcess W-162-chat-8b-std{'err' if n % 2 else 'out'}: [1,0]<stdout>:{line}"

@@ -101,6 +101,150 @@ FAILURES = (
         Said(ASKED),
     ),
     _cut(
+        "cut-behind-a-bar",
+        "engine_bug",
+        False,
+        "Attempted to assign",
+        "tqdm, which ends no line; vllm/v1/engine/core.py",
+        Said(
+            "Processed prompts:  47%|████▋     | 30/64 [00:10<00:12,  2.77it/s, est. speed input: 4163.14 toks/s, output: 481.12 toks/s]ERROR 11-28 21:05:30 [core.py:340] EngineCore hit an exception: Traceback (most recent call last):"
+        ),
+        Said(
+            "\n".join(
+                (
+                    f'  File "{SITE}/vllm/v1/engine/core.py", line 367, in run_busy_loop',
+                    f'  File "{SITE}/vllm/model_executor/models/utils.py", line 401, in merge',
+                    "ValueError: Attempted to assign 256 + 74 = 330 multimodal tokens to 332 placeholders",
+                )
+            ),
+            Who.CORE,
+            "ERROR",
+            "core.py:340",
+        ),
+        Said("Killed"),
+        versions=("0.8.5", "0.9.1"),
+        code=137,
+    ),
+    _cut(
+        "cut-dead-said-first",
+        "engine_bug",
+        False,
+        "shape mismatch",
+        "vllm/engine/multiprocessing/engine.py 0.6 to 0.10: the server noticed first",
+        Said(
+            "MQLLMEngine is already dead, terminating server process",
+            Who.API,
+            "CRITICAL",
+            "launcher.py:99",
+        ),
+        Said(ASKED),
+        Said(
+            _traceback(
+                "vllm/engine/multiprocessing/engine.py:run_engine_loop",
+                "vllm/worker/model_runner.py:execute_model",
+                said="RuntimeError: shape mismatch: value tensor of shape [211, 4096] cannot be broadcast to indexing result of shape [212, 4096]",
+                header="RuntimeError('Error in model execution: shape mismatch: value tensor of shape [211, 4096]')",
+            ),
+            Who.CORE,
+            "ERROR",
+            "engine.py:135",
+        ),
+        versions=OLD,
+    ),
+    _cut(
+        "cut-thrown-twice",
+        "worker_timeout",
+        False,
+        "RPC call",
+        "a program that calls vLLM, and lets its exceptions through twice",
+        Said(
+            _traceback(
+                "vllm/v1/executor/multiproc_executor.py:collective_rpc",
+                said="TimeoutError: RPC call to execute_model timed out.",
+            ),
+            Who.CORE,
+        ),
+        Said(
+            _traceback(
+                "../../../../bin/run.py:<module>",
+                "vllm/v1/engine/core_client.py:get_output",
+                said="vllm.v1.engine.exceptions.EngineDeadError: EngineCore encountered an issue. See stack trace (above) for the root cause.",
+            )
+        ),
+        Said(
+            _traceback(
+                "../../../../bin/run.py:<module>",
+                "vllm/v1/engine/core_client.py:get_output",
+                said="vllm.v1.engine.exceptions.EngineDeadError: EngineCore encountered an issue. See stack trace (above) for the root cause.",
+            )
+        ),
+        code=1,
+    ),
+    _cut(
+        "cut-ray-frames",
+        "unsupported_combination engine_bug",
+        None,
+        "not enough values",
+        "ray/exceptions.py: the other process's frames behind RayTaskError",
+        Said("Starting to load model acme/chat-8b...", Who.API, "INFO", "gpu_model_runner.py:2602"),
+        Said(
+            _traceback(
+                "vllm/v1/engine/core.py:run_engine_core",
+                "ray/_private/worker.py:get_objects",
+                said="ray.exceptions.RayTaskError(ValueError): ray::RayWorkerWrapper.execute_method() (pid=10529, ip=192.0.2.7)\n"
+                f'  File "{SITE}/vllm/v1/worker/gpu_worker.py", line 189, in determine_available_memory\n'
+                f'  File "{SITE}/vllm/model_executor/models/deepseek.py", line 401, in forward\n'
+                "ValueError: not enough values to unpack (expected 22, got 21)",
+                header="EngineCore failed to start.",
+            ),
+            Who.CORE,
+            "ERROR",
+            "core.py:340",
+        ),
+        code=1,
+    ),
+    _cut(
+        "cut-worker-before-peers",
+        "cuda_error",
+        False,
+        "unspecified launch failure",
+        "vllm/worker/worker_base.py, torch: gloo: the other ranks miss the one that failed",
+        Said(
+            _traceback(
+                "vllm/worker/worker_base.py:start_worker_execution_loop",
+                "vllm/model_executor/models/deepseek.py:forward",
+                said="RuntimeError: CUDA error: unspecified launch failure",
+                header="Error executing method 'start_worker_execution_loop'. This might cause deadlock in distributed execution.",
+            ),
+            Who.WORKER,
+            "ERROR",
+            "worker_base.py:581",
+        ),
+        Said(
+            _traceback(
+                "vllm/engine/async_llm_engine.py:run_engine_loop",
+                "vllm/distributed/parallel_state.py:recv_object",
+                said="RuntimeError: [../third_party/gloo/gloo/transport/tcp/unbound_buffer.cc:81] Timed out waiting 1800000ms for recv operation to complete",
+                header="Engine background task failed",
+            ),
+            Who.API,
+            "ERROR",
+            "async_llm_engine.py:68",
+        ),
+        versions=OLD,
+    ),
+    _cut(
+        "cut-uncaught",
+        "unsupported_model",
+        True,
+        "has no vLLM implementation",
+        "RunPod's worker for vLLM, which prints no traceback",
+        Said(
+            "Uncaught exception | <class 'ValueError'>; OddModel has no vLLM implementation and the Transformers implementation is not compatible with vLLM.; <traceback object at 0x7f5beafb7900>;"
+        ),
+        code=1,
+    ),
+    _cut(
         "cut-no-heartbeat",
         "worker_timeout engine_core_died stalled",
         False,

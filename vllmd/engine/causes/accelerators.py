@@ -19,6 +19,7 @@ OUT_OF_MEMORY: Mapping[str, str] = {
     r"RESOURCE_EXHAUSTED\b.*(?:[Oo]ut of memory|\bhbm\b|Attempting to (?:reserve|allocate))"
     r"|[Rr]an out of memory in memory space hbm": "XLA: xla/service, of TPUs",
     r"UR_RESULT_ERROR_OUT_OF_(?:DEVICE_MEMORY|HOST_MEMORY)": "SYCL: unified-runtime",
+    r"\bnrt_tensor_allocate status=4\b|NRT_RESOURCE\b": "libneuronxla: nrt, of AWS Neuron",
     r"\bEL0004\b|ACL_ERROR_RT_MEMORY_ALLOCATION": "CANN: acl/error_codes",
 }
 CALL_FAILED: Mapping[str, str] = {

@@ -165,6 +165,8 @@ class Cause:
     """Whether its signs decide wherever they stand before the root: what they tell ends processes,
     or lets their calls fail, and no exception of those says so.
     """
+    of_peers: bool = False
+    """Whether it is what a process throws when another one has failed: an echo of what that said."""
     weak: bool = False
     """Whether it is only what is most likely: the verdict is ``unknown``, and says so."""
     at_import: bool = False

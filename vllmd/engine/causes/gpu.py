@@ -127,6 +127,9 @@ CAUSES = (
             r"Failed to infer device type": "vllm/config/device.py since 0.4",
             r"CUDA driver initialization failed": "torch/csrc: c10/cuda",
             r"torch\.cuda\.is_available\(\) is False": "torch/serialization.py",
+            r"TPU initialization failed|initialize backend 'tpu'|get global TPU topology": (
+                "libtpu; JAX: xla_bridge.py"
+            ),
             r"No CUDA GPUs are available|No HIP GPUs are available": "torch/cuda/__init__.py",
             r"NVML Shared Library Not Found": "pynvml",
             r"no CUDA-capable device is detected|Error 10[01]\b": "CUDA: cudaErrorNoDevice",
@@ -254,7 +257,9 @@ CAUSES = (
             r"(?i:not supported|unsupported|only supported|requires?)\b.*"
             r"\b(?:gfx\d{3,4}|(?i:sm)_?\d{2,3}[af]?)\b": "vllm, aiter, flashinfer",
             r"\"\w+\" not implemented for '\w+'": "torch: aten/src/ATen/Dispatch.h",
-            r"PassManager::run failed": "MLIR, of triton/compiler/compiler.py",
+            r"PassManager::run failed|Mosaic failed to compile": (
+                "MLIR, of triton/compiler/compiler.py; of JAX, for TPUs"
+            ),
             r"^LLVM ERROR: (?:Unsupported|Cannot select)": "LLVM's NVPTX and AMDGPU, of Triton",
             r"limit is not supported on this architecture": "CUDA: cudaErrorUnsupportedLimit",
             r"too many resources requested for launch": "CUDA: cudaErrorLaunchOutOfResources",

@@ -284,6 +284,7 @@ CAUSES = (
             r"^ray\.exceptions\.(?:RayChannelError|RaySystemError|ActorUnavailableError"
             r"|ObjectLostError|OwnerDiedError|LocalRayletDiedError)\b": "ray/exceptions.py",
         },
+        of_peers=True,
         told=_peer,
     ),
     Cause(

@@ -16,6 +16,7 @@ from vllmd.engine.causes.accelerators import NOT_OF_THE_CODE
 from vllmd.engine.causes.base import WALLS, Cause, Diagnosis, Facts, Found, Kind, Rank, bare
 from vllmd.engine.log_reading.phase import Phase, is_of_a_start
 from vllmd.engine.log_reading.reading import OutputReading
+from vllmd.engine.log_reading.serving import at_work, is_end_of_work
 from vllmd.engine.log_reading.sign import Sign
 
 _WORDS = {
@@ -86,6 +87,8 @@ def _best(causes: Sequence[Cause], facts: Facts) -> tuple[Cause, Found | None] |
     named = [cause for cause in causes if cause.rank < Rank.CLASS]
     own = [sign for sign in chain if sign.is_own]
     best = _first(named, reading, own or chain)
+    if best is not None and best[0].of_peers and _other_failed_before(best, own):
+        best = _first([cause for cause in named if not cause.of_peers], reading, own)
     for cause in named:
         if cause.marked(facts) and (best is None or cause.rank < best[0].rank):
             return cause, None
@@ -126,6 +129,16 @@ def _by_class(
     return None
 
 
+def _other_failed_before(best: tuple[Cause, Found], own: Sequence[Sign]) -> bool:
+    """Tell whether another process had failed by an exception of its own before one missed it."""
+    cause, found = best
+    first = next(iter(own), None)
+    if first is None or first is found.sign or first.thrown is None:
+        return False
+    other = first.entry.process != found.sign.entry.process
+    return other and cause.found(found.reading, [first]) is None
+
+
 def _with_details(cause: Cause, found: Found, reading: OutputReading) -> Found:
     """Return the sign of the same cause that was printed before: a compiler says what it misses."""
     before = [sign for sign in reading.outside if sign.thrown is None]
@@ -152,6 +165,8 @@ def _may_be_work(found: Found) -> bool:
     """
     thrown = found.sign.thrown
     if thrown is None or thrown.is_main or thrown.at_import or is_of_a_start(thrown):
+        return False
+    if "__init__" in thrown.functions:  # what serves makes no models
         return False
     said = (line for sign in found.reading.signs for line in (sign.lines[0], _header(sign)))
     if any(map(_OF_A_START.search, said)):
@@ -227,7 +242,9 @@ def _end(causes: Sequence[Cause], facts: Facts) -> Diagnosis | None:
         if (found := cause.found(reading, signs)) is not None
     ]
     first = min(named, default=None, key=lambda each: each[:2])
-    if _is_told(root, reading.ready) and (first is None or first[0] > root.index):
+    if _is_told(root, reading.ready) and (
+        first is None or first[0] > root.index or _is_echo_of(first[3].sign, root)
+    ):
         return _bug(ends, facts, root)
     if first is not None and not (first[3].sign.echo and _by_label(ends, facts)):
         announced = first[2].announced(reading)
@@ -240,6 +257,13 @@ def _end(causes: Sequence[Cause], facts: Facts) -> Diagnosis | None:
     if first is not None:
         return first[2].diagnosis(facts, first[3])
     return _announced(ends, facts) if root is None else None
+
+
+def _is_echo_of(end: Sign, root: Sign) -> bool:
+    """Tell whether a process said that another one is dead before that had said why."""
+    if root.thrown is None or not end.echo:
+        return False
+    return at_work(root.thrown) or is_end_of_work(root.lines[0])
 
 
 def _announced(ends: Sequence[Cause], facts: Facts) -> Diagnosis | None:

@@ -26,6 +26,7 @@ _ENDS = re.compile(
     r"failed to start|hit an exception|encountered a fatal error|^Process \S+:$"
     r"|^Exception in worker|Engine background task failed|AsyncLLMEngine has failed"
     r"|Error in model execution"
+    r"|Error executing method '?(?!\w*lora)"
     r"|MQLLMEngine terminated|Got fatal signal|Failed core proc"
 )
 """What vLLM and multiprocessing print before the traceback that ends a process."""

@@ -30,6 +30,8 @@ _USAGE = re.compile(
 )
 _WORK = frozenset({"main", "cmd", "run", "run_server", "run_server_worker"})
 """Functions that a program is in once its modules are there."""
+_DEAD = ("EngineDeadError", "AsyncEngineDeadError", "MQEngineDeadError")
+"""What a program throws, and what calls it once more, of an engine that is gone: no new run."""
 _AT_IMPORT = ("ImportError", "ModuleNotFoundError", "SyntaxError")
 
 
@@ -89,6 +91,8 @@ def _before_its_banner(entries: Sequence[Entry], thrown: Sequence[Thrown], begin
             new = each.is_main and each.before is None
             other = pid is None or each.entry.pid != pid
             strange = by_exception or each.name in _AT_IMPORT
+            if each.name in _DEAD:
+                continue
             if new and 0 < over <= each.begin and other and strange:
                 return over
             if each.before is None or each.end > over:

@@ -17,7 +17,7 @@ _AT_WORK = re.compile(
     r"|Error in model execution|MQLLMEngine is already dead|output_handler failed"
 )
 """What only an engine that served says of its end."""
-_STEPS = frozenset({"_process_engine_step", "engine_step", "run_engine_loop"})
+_STEPS = frozenset({"_process_engine_step", "run_busy_loop", "engine_step", "run_engine_loop"})
 """Functions that only an engine which takes requests is in.
 
 Source: vllm/v1/engine/core.py since 0.8; vllm/engine/async_llm_engine.py and

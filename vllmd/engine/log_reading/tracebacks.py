@@ -15,7 +15,7 @@ _CONTEXT = "During handling of the above exception, another exception occurred:"
 _NAMED = re.compile(
     r"(?P<type>(?:(?:[A-Za-z_]\w*\.)*_?[A-Z]\w*|(?:[A-Za-z_]\w*\.)+[a-z]\w*)"
     r"(?:Error|Exception|Interrupt|Failure|Failed|Exit|OutOfResources|Timeout|Expired|Unavailable"
-    r"|Unsupported|ObjectsOnly|Terminated|NotFound|IsEnabled))"
+    r"|Unsupported|ObjectsOnly|Terminated|NotFound|IsEnabled)|Exception(?=: ))"
     r"(?::\s?(?P<message>.*)|\s*)$",
     re.DOTALL,
 )
@@ -26,6 +26,11 @@ _REPR = re.compile(
     r"(?P<type>[A-Z]\w*(?:Error|Exception))\((?P<quote>['\"])(?P<message>.*)(?P=quote),?\)$"
 )
 """vLLM before 0.8 logs a failed step so: ``OutOfMemoryError('…')``."""
+_UNCAUGHT = re.compile(
+    r"Uncaught exception \| <class '(?P<type>[\w.]+)'>; (?P<message>.*?)"
+    r"(?:; <traceback object .*)?$"
+)
+"""What RunPod's worker prints in the place of a traceback."""
 _DOTTED = re.compile(r"(?P<type>(?:[a-z_]\w*\.)+[A-Z]\w+): (?P<message>.*)$")
 """An exception with its module, in a line that is an error."""
 _QUOTING = re.compile(r"(?:Error|Exception):$")
@@ -278,6 +283,8 @@ def _in_traceback(stream: _Stream, index: int, entry: Entry, text: str) -> Throw
     named = (_NAMED if under_way.flat else _AFTER_FRAMES).match(text)
     if named is None and under_way.flat:
         return None
+    if named is None and "RayTaskError(" in text:
+        return None  # Ray puts the frames of the other process behind it
     stream.open = None
     if named is None:
         stream.said = text.strip()
@@ -303,7 +310,7 @@ def _alone(text: str, entry: Entry) -> re.Match[str] | None:
     """Return what names an exception in a line that is behind no traceback."""
     if entry.quiet or not text or not (text[0].isalpha() or text[0] == "_"):
         return None
-    found = _NAMED.match(text)
+    found = _NAMED.match(text) or _UNCAUGHT.match(text)
     if found is None and entry.level is not None:
         found = _REPR.match(text) or _DOTTED.match(text)
     return found

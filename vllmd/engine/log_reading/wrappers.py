@@ -8,9 +8,9 @@ from typing import Any
 
 import attrs
 
-_ANSI = re.compile(r"(?:\x1b|\\x1b|#033)\[[0-9;?]*[A-Za-z]|\[(?:0|\d;\d+|0;0|\d\d)m")
+_ANSI = re.compile(r"(?:\x1b|\\x1b|#033|\^\[)\[[0-9;?]*[A-Za-z]|\[(?:0|\d;\d+|0;0|\d\d)m")
 """Colours; some collectors take the escape character away and leave the rest, rsyslog writes it
-as ``#033`` and the end of a line as ``#015``."""
+as ``#033`` and the end of a line as ``#015``, ``cat -v`` as ``^[`` and ``^M``."""
 _TIME = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?"
 _SYSLOG_TIME = r"[A-Z][a-z]{2}\s+\d{1,2}\s+\d\d:\d\d:\d\d(?:\.\d+)?"
 _UNIT = r"[\w.-]+\s+[\w@.\\/-]+\[\d+\]:(?:\s|$)"
@@ -29,12 +29,15 @@ _WRAPPER = re.compile(
     r"|\d+\|[\w.-]+\s+\|(?:\s|$)"
     r"|(?:\[(?:INFO|WARN|ERROR)\s*\]|INFO|WARN|ERROR)\s+PyProcess (?:- )?W-\S+-std(?:out|err): ?"
     r"(?:\[\d+,\d+\]<std(?:out|err)>:)?"
+    rf'|{_TIME} \{{\w+="[^}}]*\}} '
+    r"|\[(?:INFO|WARN|ERROR)\] (?:vllm[\w.-]*|[\w.-]*vllm): "
+    r"|[a-z0-9]{8,20}\[(?:info|warning|error)\]"
     r"|│\s"
     rf"|{_TIME}(?:\s+\|)?(?:\s|$))"
 )
 """docker -t, compose and swarm, PM2, CRI, journald (short, short-iso, with-unit) and syslog,
-Google's and others' stamps, kubectl --prefix, SkyPilot, SageMaker's server (DJL), Modal, a frame of
-a terminal.
+Google's and others' stamps, kubectl --prefix, SkyPilot, SageMaker's server (DJL), RunPod, Modal, a
+frame of a terminal.
 
 Source: the formats' own pages; public reports of vLLM's failures quote all of them.
 """
@@ -48,6 +51,11 @@ _OWN = re.compile(
 )
 """Where vLLM's own beginning of a line is, and what stands before it."""
 _OWN_WORDS = ("pid=", " ERROR ", " INFO ", "Traceback (most recent", "usage: ", ": error: ")
+_BAR = re.compile(
+    r"^.{0,80}?\d%\|[^|]*\|.{0,160}?\](?=(?:\([A-Za-z][\w ]* pid=\d+\) )?"
+    rf"{_LEVELS} \d\d-\d\d \d\d:\d\d:\d\d )"
+)
+"""A bar of progress, which has no end of a line, before what a process logged."""
 _LEVEL = re.compile(rf"\b{_LEVELS}\b")
 _HEAD = re.compile(rf"{_LEVELS} \d\d-\d\d \d\d:\d\d|{_LEVELS}:\s")
 _CAPTURED = re.compile(
@@ -134,13 +142,15 @@ def strip_inner(text: str) -> str:
 
 def _strip(line: str, learnt: re.Pattern[str] | None) -> tuple[str, str, bool]:
     """Return a line without its wrappers, the stream a runtime read it from, whether it cut it."""
-    line = line.rstrip("\r\n").removesuffix("#015").rstrip("\r")
+    line = line.rstrip("\r\n").removesuffix("#015").removesuffix("^M").rstrip("\r")
     if line.startswith("time=") and (said := _LOGFMT.match(line)) is not None:
         line = _unquoted(said["said"]).rstrip("\r\n")
-    if "\x1b" in line or "#033" in line or "\\x1b" in line or "m(" in line:
+    if "\x1b" in line or "#033" in line or "\\x1b" in line or "m(" in line or "^[[" in line:
         line = _ANSI.sub("", line)
     if "\r" in line:  # a bar that was drawn again: its last state
         line = line[line.rindex("\r") + 1 :]
+    if "%|" in line:
+        line = _BAR.sub("", line)
     stream, cut = "", False
     for _ in range(_MOST):
         found = _WRAPPER.match(line)

@@ -472,3 +472,26 @@ def test_choose_takes_what_is_certain_before_a_suspicion_of_the_same_exception()
         "TypeError: Qwen.__init__() got an unexpected keyword argument 'vllm_config'",
     )
     assert cause_of("1", *(CORE + line for line in lines)) == "engine_bug"
+
+
+def test_choose_takes_a_lost_peer_for_an_echo_of_what_another_process_threw_before() -> None:
+    method = "Error executing method 'start_worker_execution_loop'. This might cause deadlock"
+    worker = "(RayWorkerWrapper pid=570) ERROR 11-23 19:06:40 [worker_base.py:581] "
+    server = "ERROR 11-23 19:36:40 [async_llm_engine.py:68] "
+    late = "RuntimeError: [gloo/transport/tcp/buffer.cc:81] Timed out waiting 1800000ms for recv"
+    illegal = "RuntimeError: CUDA error: unspecified launch failure"
+    first = [worker + line for line in (method, *TRACE, illegal)]
+    then = [server + line for line in ("Engine background task failed", *TRACE, late)]
+    assert cause_of("0", *first, *then) == "cuda_error"
+    assert cause_of("0", *then) == "peer_lost"
+    lost = [line.replace(illegal, late) for line in first]
+    assert cause_of("0", *lost, *then) == "peer_lost"
+
+
+def test_choose_takes_a_dead_engine_that_is_noticed_first_for_an_echo_of_its_exception() -> None:
+    dead = "CRITICAL 11-23 19:06:44 [launcher.py:99] MQLLMEngine is already dead, terminating server process"
+    step = '  File "a.py", line 1, in run_engine_loop'
+    engine = "ERROR 11-23 19:06:44 [engine.py:135] "
+    own = [engine + line for line in ("Error", TRACE[0], step, "KeyError: 'x'")]
+    assert cause_of("0", dead, *own) == "engine_bug"
+    assert cause_of("0", dead) == "engine_core_died"

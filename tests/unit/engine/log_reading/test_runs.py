@@ -83,3 +83,10 @@ def test_run_after_one_that_was_killed_while_it_served_begins_after_it(new: list
 
 def test_worker_that_says_so_before_its_engine_serves_begins_no_run() -> None:
     assert begin_of([*run(1), f"(Worker_TP1 pid=9) {EARLY}", BAR, *SERVED]) == 0
+
+
+def test_last_run_does_not_begin_with_a_second_word_of_a_dead_engine() -> None:
+    own = ["Traceback (most recent call last):", '  File "a.py", line 1, in f', "KeyError: 'x'"]
+    dead = [own[0], '  File "run.py", line 1, in <module>', "vllm.v1.EngineDeadError: see above"]
+    entries = read_entries([*own, *dead, *dead])
+    assert last_run(entries, read_exceptions(entries)) == 0

@@ -127,3 +127,29 @@ def test_module_that_python_runs_is_the_program_and_not_imported() -> None:
         text = "\n".join(["Traceback (most recent call last):", *frames, "TypeError: x"])
         (only,) = exceptions(text)
         assert only.at_import is at_import
+
+
+def test_read_exceptions_have_the_frames_that_ray_puts_behind_its_own_exception() -> None:
+    ray = "ray.exceptions.RayTaskError(ValueError): ray::Worker.f() (pid=9, ip=192.0.2.7)"
+    own, other = '  File "/a/core.py", line 1, in get', '  File "/a/model.py", line 2, in forward'
+    lines = [
+        "Engine failed",
+        "Traceback (most recent call last):",
+        own,
+        ray,
+        other,
+        "ValueError: x",
+    ]
+    (only,) = exceptions("\n".join(lines), prefix="ERROR 11-23 19:06:44 [a.py:1] ")
+    assert (only.text, only.header) == ("ValueError: x", "Engine failed")
+    assert only.functions == ("get", "forward")
+
+
+def test_read_exceptions_know_an_exception_by_its_words_alone() -> None:
+    uncaught = (
+        "Uncaught exception | <class 'ValueError'>; no such model; <traceback object at 0x7>;"
+    )
+    (only,) = exceptions(uncaught)
+    assert only.text == "ValueError: no such model"
+    (only,) = exceptions("Exception: could not read the file")
+    assert only.text == "Exception: could not read the file"

@@ -225,3 +225,28 @@ def test_bare_lines_of_records_with_captured_lines_have_no_level_of_the_collecto
 def test_bare_lines_take_no_exception_that_quotes_a_traceback_for_a_wrapper() -> None:
     trace = ["RuntimeError: Traceback (most recent call last):", FRAME, "ValueError: x"]
     assert [each.text for each in bare_lines([*trace, *trace])] == [*trace, *trace]
+
+
+@pytest.mark.parametrize(
+    "bar",
+    [
+        "Processed prompts:  47%|████▋     | 30/64 [00:10<00:12,  2.77it/s, output: 481.12 toks/s]",
+        "Capturing CUDA graphs (decode, FULL):  34%|███▍      | 12/35 [00:01<00:02,  9.93it/s]",
+    ],
+)
+def test_bare_lines_have_no_bar_before_what_a_process_logged(bar: str) -> None:
+    assert strip(bar + LINE) == LINE
+    assert strip(f"{bar}ERROR 11-23 19:06:44 [a.py:1] x") == "ERROR 11-23 19:06:44 [a.py:1] x"
+    assert strip(bar) == bar
+
+
+def test_bare_lines_of_cat_v_have_no_marks_of_colours_and_of_the_line_s_end() -> None:
+    assert strip("^[[36m(Worker pid=2)^[[0m x^M") == "(Worker pid=2) x"
+
+
+@pytest.mark.parametrize(
+    "before",
+    ["j6zswihe185nfq[error]", "[INFO] vllm: ", '2026-11-28T21:00:00Z {app="vllm", pod="vllm-0"} '],
+)
+def test_strip_knows_a_wrapper_though_there_is_one_line_alone(before: str) -> None:
+    assert strip(f"{before}vllm: command not found") == "vllm: command not found"
