@@ -166,7 +166,7 @@ class Cause:
     or lets their calls fail, and no exception of those says so.
     """
     of_peers: bool = False
-    """Whether it is what a process throws when another one has failed: an echo of what that said."""
+    """Whether a process throws it when another one has failed: an echo of what that one said."""
     weak: bool = False
     """Whether it is only what is most likely: the verdict is ``unknown``, and says so."""
     at_import: bool = False

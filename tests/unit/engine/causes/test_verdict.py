@@ -489,7 +489,8 @@ def test_choose_takes_a_lost_peer_for_an_echo_of_what_another_process_threw_befo
 
 
 def test_choose_takes_a_dead_engine_that_is_noticed_first_for_an_echo_of_its_exception() -> None:
-    dead = "CRITICAL 11-23 19:06:44 [launcher.py:99] MQLLMEngine is already dead, terminating server process"
+    said = "MQLLMEngine is already dead, terminating server process"
+    dead = f"CRITICAL 11-23 19:06:44 [launcher.py:99] {said}"
     step = '  File "a.py", line 1, in run_engine_loop'
     engine = "ERROR 11-23 19:06:44 [engine.py:135] "
     own = [engine + line for line in ("Error", TRACE[0], step, "KeyError: 'x'")]
