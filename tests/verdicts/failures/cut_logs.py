@@ -152,7 +152,7 @@ FAILURES = (
         versions=OLD,
     ),
     _cut(
-        "cut-thrown-twice",
+        "cut-dead-twice",
         "worker_timeout",
         False,
         "RPC call",
