@@ -7,6 +7,7 @@ from tests.verdicts.failures import (
     arguments,
     cuda_errors,
     cut_logs,
+    cut_starts,
     downloads,
     driver,
     echoes,
@@ -77,7 +78,7 @@ SUBJECTS: Mapping[str, tuple[Failure, ...]] = {
     "issues-later": (*issue_rows_later.FAILURES, *issue_rows_third.FAILURES),
     "native": native_ends.FAILURES,
     "makers": other_makers.FAILURES,
-    "cut": cut_logs.FAILURES,
+    "cut": (*cut_logs.FAILURES, *cut_starts.FAILURES),
     "traps": traps.FAILURES,
 }
 BY_NAME = {failure.name: failure for table in SUBJECTS.values() for failure in table}

@@ -7,7 +7,7 @@ ASKED = 'INFO:     192.0.2.9:41394 - "POST /v1/chat/completions HTTP/1.1" 500 In
 RATE = "Engine 000: Avg prompt throughput: 101.2 tokens/s, Running: 4 reqs, Waiting: 0 reqs"
 
 
-def _cut(
+def cut(
     name: str,
     causes: str,
     hold: bool | None,
@@ -33,7 +33,7 @@ def _cut(
     )
 
 
-def _traceback(*frames: str, said: str, header: str = "") -> str:
+def traceback(*frames: str, said: str, header: str = "") -> str:
     """Return a traceback of ``file:function`` frames."""
     places = (frame.rsplit(":", 1) for frame in frames)
     lines = [f'  File "{SITE}/{file}", line 137, in {function}' for file, function in places]
@@ -43,14 +43,14 @@ def _traceback(*frames: str, said: str, header: str = "") -> str:
 
 
 FAILURES = (
-    _cut(
+    cut(
         "cut-request-refused",
         "unknown",
         False,
         "",
         "vllm/entrypoints/openai/serving_chat.py: an error of a request, which ends nothing",
         Said(
-            _traceback(
+            traceback(
                 "vllm/entrypoints/openai/serving_chat.py:create_chat_completion",
                 "vllm/multimodal/registry.py:create_processor",
                 said="ValueError: acme/chat-8b is not a multimodal model",
@@ -61,7 +61,7 @@ FAILURES = (
             "serving_chat.py:199",
         ),
     ),
-    _cut(
+    cut(
         "cut-requests-only",
         "unknown",
         False,
@@ -70,7 +70,7 @@ FAILURES = (
         Said(RATE, Who.API, "INFO", "loggers.py:123"),
         Said(ASKED.replace("500 Internal Server Error", "200 OK")),
         Said(
-            _traceback(
+            traceback(
                 "vllm/entrypoints/openai/tool_parsers/hermes_tool_parser.py:extract_tool_calls",
                 said="json.decoder.JSONDecodeError: Unterminated string starting at: line 2 column 10 (char 10)",
                 header="Error in extracting tool call from response.",
@@ -81,7 +81,7 @@ FAILURES = (
         ),
         Said(ASKED.replace("500 Internal Server Error", "200 OK")),
     ),
-    _cut(
+    cut(
         "cut-nixl-between-requests",
         "kv_transfer",
         False,
@@ -89,7 +89,7 @@ FAILURES = (
         "nixl, without its traceback; vllm/v1/engine/async_llm.py",
         Said("nixl._bindings.nixlBackendError: NIXL_ERR_BACKEND", Who.CORE, "ERROR", "core.py:517"),
         Said(
-            _traceback(
+            traceback(
                 "vllm/v1/engine/async_llm.py:output_handler",
                 said="vllm.v1.engine.exceptions.EngineDeadError: EngineCore encountered an issue. See stack trace (above) for the root cause.",
                 header="AsyncLLM output_handler failed.",
@@ -100,7 +100,7 @@ FAILURES = (
         ),
         Said(ASKED),
     ),
-    _cut(
+    cut(
         "cut-behind-a-bar",
         "engine_bug",
         False,
@@ -125,7 +125,7 @@ FAILURES = (
         versions=("0.8.5", "0.9.1"),
         code=137,
     ),
-    _cut(
+    cut(
         "cut-dead-said-first",
         "engine_bug",
         False,
@@ -139,7 +139,7 @@ FAILURES = (
         ),
         Said(ASKED),
         Said(
-            _traceback(
+            traceback(
                 "vllm/engine/multiprocessing/engine.py:run_engine_loop",
                 "vllm/worker/model_runner.py:execute_model",
                 said="RuntimeError: shape mismatch: value tensor of shape [211, 4096] cannot be broadcast to indexing result of shape [212, 4096]",
@@ -151,28 +151,28 @@ FAILURES = (
         ),
         versions=OLD,
     ),
-    _cut(
+    cut(
         "cut-dead-twice",
         "worker_timeout",
         False,
         "RPC call",
         "a program that calls vLLM, and lets its exceptions through twice",
         Said(
-            _traceback(
+            traceback(
                 "vllm/v1/executor/multiproc_executor.py:collective_rpc",
                 said="TimeoutError: RPC call to execute_model timed out.",
             ),
             Who.CORE,
         ),
         Said(
-            _traceback(
+            traceback(
                 "../../../../bin/run.py:<module>",
                 "vllm/v1/engine/core_client.py:get_output",
                 said="vllm.v1.engine.exceptions.EngineDeadError: EngineCore encountered an issue. See stack trace (above) for the root cause.",
             )
         ),
         Said(
-            _traceback(
+            traceback(
                 "../../../../bin/run.py:<module>",
                 "vllm/v1/engine/core_client.py:get_output",
                 said="vllm.v1.engine.exceptions.EngineDeadError: EngineCore encountered an issue. See stack trace (above) for the root cause.",
@@ -180,37 +180,14 @@ FAILURES = (
         ),
         code=1,
     ),
-    _cut(
-        "cut-ray-frames",
-        "unsupported_combination engine_bug",
-        None,
-        "not enough values",
-        "ray/exceptions.py: the other process's frames behind RayTaskError",
-        Said("Starting to load model acme/chat-8b...", Who.API, "INFO", "gpu_model_runner.py:2602"),
-        Said(
-            _traceback(
-                "vllm/v1/engine/core.py:run_engine_core",
-                "ray/_private/worker.py:get_objects",
-                said="ray.exceptions.RayTaskError(ValueError): ray::RayWorkerWrapper.execute_method() (pid=10529, ip=192.0.2.7)\n"
-                f'  File "{SITE}/vllm/v1/worker/gpu_worker.py", line 189, in determine_available_memory\n'
-                f'  File "{SITE}/vllm/model_executor/models/deepseek.py", line 401, in forward\n'
-                "ValueError: not enough values to unpack (expected 22, got 21)",
-                header="EngineCore failed to start.",
-            ),
-            Who.CORE,
-            "ERROR",
-            "core.py:340",
-        ),
-        code=1,
-    ),
-    _cut(
+    cut(
         "cut-worker-before-peers",
         "cuda_error",
         False,
         "unspecified launch failure",
         "vllm/worker/worker_base.py, torch: gloo: the other ranks miss the one that failed",
         Said(
-            _traceback(
+            traceback(
                 "vllm/worker/worker_base.py:start_worker_execution_loop",
                 "vllm/model_executor/models/deepseek.py:forward",
                 said="RuntimeError: CUDA error: unspecified launch failure",
@@ -221,7 +198,7 @@ FAILURES = (
             "worker_base.py:581",
         ),
         Said(
-            _traceback(
+            traceback(
                 "vllm/engine/async_llm_engine.py:run_engine_loop",
                 "vllm/distributed/parallel_state.py:recv_object",
                 said="RuntimeError: [../third_party/gloo/gloo/transport/tcp/unbound_buffer.cc:81] Timed out waiting 1800000ms for recv operation to complete",
@@ -233,18 +210,7 @@ FAILURES = (
         ),
         versions=OLD,
     ),
-    _cut(
-        "cut-uncaught",
-        "unsupported_model",
-        True,
-        "has no vLLM implementation",
-        "RunPod's worker for vLLM, which prints no traceback",
-        Said(
-            "Uncaught exception | <class 'ValueError'>; OddModel has no vLLM implementation and the Transformers implementation is not compatible with vLLM.; <traceback object at 0x7f5beafb7900>;"
-        ),
-        code=1,
-    ),
-    _cut(
+    cut(
         "cut-no-heartbeat",
         "worker_timeout engine_core_died stalled",
         False,
@@ -268,14 +234,14 @@ FAILURES = (
         Said("INFO:     Shutting down"),
         versions=OLD,
     ),
-    _cut(
+    cut(
         "cut-no-free-blocks",
         "engine_bug",
         False,
         "NoFreeBlocksError",
         "vllm/core/block/naive_block.py 0.5 to 0.10, of an engine that served",
         Said(
-            _traceback(
+            traceback(
                 "vllm/engine/multiprocessing/engine.py:run_engine_loop",
                 "vllm/engine/multiprocessing/engine.py:engine_step",
                 "vllm/core/scheduler.py:_schedule_prefills",
@@ -288,58 +254,5 @@ FAILURES = (
             "engine.py:165",
         ),
         versions=OLD,
-    ),
-    _cut(
-        "cut-shell-permission",
-        "program_missing permission_denied",
-        True,
-        "Permission denied",
-        "dash, bash",
-        Said("/bin/sh: 1: vllm: Permission denied"),
-        code=126,
-    ),
-    _cut(
-        "cut-shell-permission-line",
-        "program_missing permission_denied",
-        True,
-        "Permission denied",
-        "bash",
-        Said("/run/start.sh: line 7: /opt/venv/bin/vllm: Permission denied"),
-        code=126,
-    ),
-    _cut(
-        "cut-module-that-runs",
-        "broken_install engine_bug",
-        True,
-        "unexpected keyword argument",
-        "Python: argparse.py, of vllm/entrypoints/api_server.py 0.7",
-        Said(
-            'Traceback (most recent call last):\n  File "<frozen runpy>", line 198, in _run_module_as_main\n'
-            '  File "<frozen runpy>", line 88, in _run_code\n'
-            f'  File "{SITE}/vllm/entrypoints/api_server.py", line 148, in <module>\n'
-            '    parser.add_argument("--port", type=int, default=8000, ge=1024)\n'
-            '  File "/usr/lib/python3.12/argparse.py", line 1507, in add_argument\n'
-            "    action = action_class(**kwargs)\n"
-            "TypeError: _StoreAction.__init__() got an unexpected keyword argument 'ge'"
-        ),
-        code=1,
-    ),
-    _cut(
-        "cut-quoted-traceback",
-        "no_gpu ray_resources",
-        None,
-        "No CUDA GPUs",
-        "Ray Serve's status: a traceback within a message, within a document",
-        Said(
-            "          RuntimeError: Traceback (most recent call last):\n"
-            f'            File "{SITE}/ray/serve/_private/replica.py", line 1140, in initialize_callable\n'
-            "              await self._call_func_or_gen(\n"
-            f'            File "{SITE}/vllm/v1/worker/gpu_worker.py", line 155, in init_device\n'
-            "              torch.cuda.set_device(self.device)\n"
-            f'            File "{SITE}/torch/cuda/__init__.py", line 319, in _lazy_init\n'
-            "              torch._C._cuda_init()\n"
-            "          RuntimeError: No CUDA GPUs are available"
-        ),
-        code=1,
     ),
 )

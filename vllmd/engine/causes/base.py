@@ -118,6 +118,10 @@ class Found:
         return "\n".join(self.sign.lines)
 
 
+_CALLED = re.compile(r"/json/|/torch/_ops\.py:__call__$")
+"""Where an exception comes from that is of whoever called it."""
+
+
 @attrs.frozen
 class Told:
     """What a cause says of one failure instead of what it says of all; None leaves it as it is."""
@@ -242,8 +246,8 @@ class Cause:
 
     @staticmethod
     def _raised(places: Sequence[str]) -> Sequence[str]:
-        """Return where an exception was raised: who gave text to Python's json, not that itself."""
-        own = [place for place in places if "/json/" not in place]
+        """Return where an exception was raised: who called Python's json or a kernel, not those."""
+        own = [place for place in places if not _CALLED.search(place)]
         return (own or places)[-1:]
 
     def hinted(self, reading: OutputReading) -> tuple[str, ...]:

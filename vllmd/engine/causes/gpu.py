@@ -253,6 +253,8 @@ CAUSES = (
             r"No supported CUDA architectures found": "flashinfer/compilation_context.py",
             r"Assertion error \(.*\): [Uu]nsupported arch": "deep_gemm: csrc",
             r"CUDA error: operation not supported|cudaErrorNotSupported": "CUDA",
+            r"^RuntimeError: Error (?:Internal|Not Supported|Arch Mismatch|Invalid \w+"
+            r"|Misaligned \w+)\b": "vllm: csrc/cutlass_extensions/common.hpp, of cutlass.h",
             r"Failed to run cutlass|cutlass cannot \w+": "flashinfer; vllm: csrc/quantization",
             r"(?i:not supported|unsupported|only supported|requires?)\b.*"
             r"\b(?:gfx\d{3,4}|(?i:sm)_?\d{2,3}[af]?)\b": "vllm, aiter, flashinfer",

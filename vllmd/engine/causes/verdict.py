@@ -16,7 +16,7 @@ from vllmd.engine.causes.accelerators import NOT_OF_THE_CODE
 from vllmd.engine.causes.base import WALLS, Cause, Diagnosis, Facts, Found, Kind, Rank, bare
 from vllmd.engine.log_reading.phase import Phase, is_of_a_start
 from vllmd.engine.log_reading.reading import OutputReading
-from vllmd.engine.log_reading.serving import at_work, is_end_of_work
+from vllmd.engine.log_reading.serving import at_work
 from vllmd.engine.log_reading.sign import Sign
 
 _WORDS = {
@@ -243,7 +243,7 @@ def _end(causes: Sequence[Cause], facts: Facts) -> Diagnosis | None:
     ]
     first = min(named, default=None, key=lambda each: each[:2])
     if _is_told(root, reading.ready) and (
-        first is None or first[0] > root.index or _is_echo_of(first[3].sign, root)
+        first is None or first[0] > root.index or _is_echo_of(first[3].sign, reading)
     ):
         return _bug(ends, facts, root)
     if first is not None and not (first[3].sign.echo and _by_label(ends, facts)):
@@ -259,11 +259,10 @@ def _end(causes: Sequence[Cause], facts: Facts) -> Diagnosis | None:
     return _announced(ends, facts) if root is None else None
 
 
-def _is_echo_of(end: Sign, root: Sign) -> bool:
+def _is_echo_of(end: Sign, reading: OutputReading) -> bool:
     """Tell whether a process said that another one is dead before that had said why."""
-    if root.thrown is None or not end.echo:
-        return False
-    return at_work(root.thrown) or is_end_of_work(root.lines[0])
+    own = (sign.thrown for sign in reading.signs if sign.thrown and sign.is_own)
+    return end.echo and any(map(at_work, own))
 
 
 def _announced(ends: Sequence[Cause], facts: Facts) -> Diagnosis | None:

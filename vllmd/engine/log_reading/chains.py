@@ -94,8 +94,9 @@ def chains_of(thrown: Iterable[Thrown]) -> list[Chain]:
 def _goes_on(last: Thrown, each: Thrown) -> bool:
     """Tell whether it is of another one's message: ``raised:`` and then what was raised."""
     behind = last.end == each.begin and last.entry.stream == each.entry.stream
-    said = (last.more or (last.message,))[-1].rstrip()
-    quoted = not each.has_traceback or (each.before is None and said.endswith(":"))
+    said = (last.message.rstrip(), *(line.rstrip() for line in last.more[-1:]))
+    quotes = any(line.endswith(":") for line in said)
+    quoted = not each.has_traceback or (each.before is None and quotes)
     return behind and last.has_traceback and quoted
 
 

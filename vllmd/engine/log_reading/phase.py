@@ -124,6 +124,18 @@ def phase_by_lines(entries: Sequence[Entry], end: int) -> Phase:
     return found
 
 
+def last_step(entries: Sequence[Entry]) -> int:
+    """Return where a start reached the furthest phase of those that its output announces."""
+    at, reached = -1, -1
+    for index, entry in enumerate(entries):
+        if entry.level not in ("info", None):
+            continue
+        for phase, mark in _MARKS:
+            if _ORDER.index(phase) > reached and mark.search(entry.text):
+                at, reached = index, _ORDER.index(phase)
+    return at
+
+
 def is_of_a_start(thrown: Thrown) -> bool:
     """Tell whether an exception ended a start, though the output says that an engine served.
 

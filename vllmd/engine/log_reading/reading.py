@@ -8,7 +8,7 @@ import attrs
 
 from vllmd.engine.log_reading.chains import chains_of, ending
 from vllmd.engine.log_reading.entries import LOUD, Entry, Stream, read_entries
-from vllmd.engine.log_reading.phase import Phase, phase_by_lines, phase_of
+from vllmd.engine.log_reading.phase import Phase, last_step, phase_by_lines, phase_of
 from vllmd.engine.log_reading.runs import last_run
 from vllmd.engine.log_reading.serving import at_work, is_end_of_work, ready_from
 from vllmd.engine.log_reading.sign import LOST, Sign, reason_of
@@ -127,7 +127,8 @@ class OutputReading:
         chains = chains_of(sign.thrown for sign in self.signs if sign.thrown is not None)
         ended = ending(chains, _is_own)
         if own and not any(_is_own(each) for chain in ended for each in chain.members):
-            ended = (*(chain for chain in chains if own[0].thrown in chain.members), *ended)
+            first = _with_frames(own)
+            ended = (*(chain for chain in chains if first in chain.members), *ended)
         of = {sign.thrown: sign for sign in self.signs}
         return tuple(of[each] for chain in ended for each in chain.members)
 
@@ -208,6 +209,9 @@ def read_output(lines: Sequence[str], *, served: bool = False) -> OutputReading:
         signs = [_of_thrown(t) for t in _that_count([t for t in thrown if t.begin >= since])]
     signs += _of_lines(entries, thrown, ready_at if fatal is None else since, fatal is None)
     signs.sort(key=lambda sign: sign.index)
+    if ready_at is None and any(sign.is_logged for sign in signs):
+        gone_on = last_step(entries)
+        signs = [sign for sign in signs if not sign.is_logged or sign.index > gone_on]
     signs = _with_words_of_workers(signs)
     ready = ready_at is not None or any(map(_at_work, signs))
     end = signs[0].index if signs else len(entries)
@@ -218,6 +222,13 @@ def read_output(lines: Sequence[str], *, served: bool = False) -> OutputReading:
         phase=Phase.SERVING if ready and not is_said else phase_by_lines(entries, end),
         hints=(*filter(_hints, entries), *_no_more(entries)),
     )
+
+
+def _with_frames(own: Sequence[Sign]) -> Thrown | None:
+    """Return the first exception; of two that say the same, the one with a traceback."""
+    first = own[0].thrown
+    same = (s.thrown for s in own if s.thrown and first and s.thrown.text == first.text)
+    return next((each for each in same if each.has_traceback), first)
 
 
 def _with_words_of_workers(signs: Sequence[Sign]) -> list[Sign]:

@@ -14,7 +14,7 @@ from vllmd.logs.milestones import BANNERS
 
 _AT_WORK = re.compile(
     r"encountered a fatal error|background task failed|AsyncLLMEngine has failed"
-    r"|Error in model execution|MQLLMEngine is already dead|output_handler failed"
+    r"|MQLLMEngine is already dead|output_handler failed"
 )
 """What only an engine that served says of its end."""
 _STEPS = frozenset({"_process_engine_step", "run_busy_loop", "engine_step", "run_engine_loop"})

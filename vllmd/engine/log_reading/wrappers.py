@@ -4,6 +4,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import attrs
@@ -69,6 +70,7 @@ _DAY = re.compile(r"\d{4}-\d\d-\d\d[T ]")
 _LEARN_LINES = 400
 _FEW = 4
 _MOST_SHARE = 0.8
+_DOUBLED_SHARE = 0.05
 _TAG_CHARS = 200
 _LOGFMT = re.compile(r'time=(?:"[^"]*"|\S+) level=\w+ msg=(?P<said>"(?:[^"\\]|\\.)*")')
 """What programs in Go (Docker's model runner, containerd) make of a line that they pass on."""
@@ -101,7 +103,7 @@ class Bare:
 
 def bare_lines(lines: Sequence[str]) -> Iterator[Bare]:
     """Yield the lines as vLLM printed them; a JSON record may have several."""
-    lines = _records(lines)
+    lines = _undoubled(_records(lines))
     learnt = _learnt(lines)
     of_collector = _levels_of_a_collector(lines)
     parts: dict[str, str] = {}
@@ -229,6 +231,17 @@ def _records(lines: Sequence[str]) -> Sequence[str]:
     stamps = [at for at in stamps if _DAY.match(at)]  # a time of day alone begins anew at midnight
     newest_first = len(stamps) == 2 and stamps[0] > stamps[1]
     return lines[::-1] if newest_first else lines
+
+
+def _undoubled(lines: Sequence[str]) -> Sequence[str]:
+    """Return the lines without the empty one that a terminal or a page put after each of them."""
+    if len(lines) <= 2 * _FEW:
+        return lines
+    said = [bool(line.strip()) for line in lines]
+    together = sum(map(all, pairwise(said)))
+    if together > _DOUBLED_SHARE * len(lines) or sum(said) * 3 < len(lines):
+        return lines
+    return [line for n, line in enumerate(lines) if said[n] or (n and not said[n - 1])]
 
 
 def _stamp(line: str) -> str | None:

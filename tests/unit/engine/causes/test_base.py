@@ -68,3 +68,9 @@ def test_bare_is_bounded_and_number_reads_a_group() -> None:
     assert len(bare("x" * 9999)) == MAX_LINE
     assert number(r"size (\d+)", "a size 12") == 12
     assert number(r"size (\d+)", "none") is None
+
+
+def test_found_takes_who_called_a_kernel_for_where_it_was_raised() -> None:
+    lines = ["Traceback (most recent call last):", '  File "x/checks.py", line 3, in check']
+    called = '  File "/site-packages/torch/_ops.py", line 5, in __call__'
+    assert found_in(*lines, called, "TypeError: no") == "TypeError: no"

@@ -149,3 +149,21 @@ def test_a_step_that_fails_is_of_an_engine_that_served_though_its_start_is_cut_o
         core("RuntimeError: called without output"),
     ]
     assert read_output(step).ready
+
+
+def test_error_that_was_logged_before_a_start_went_on_is_no_sign() -> None:
+    kernel = core("Cannot use FA version 2 is not supported")
+    loaded = "(EngineCore pid=7) INFO 11-23 19:09:30 [m.py:1] Model loading took 3.97 GiB"
+    assert read_output([kernel, loaded]).signs == ()
+    assert [sign.index for sign in read_output([loaded, kernel]).signs] == [1]
+    thrown = core("KeyError: 'a'")
+    assert [sign.index for sign in read_output([thrown, loaded]).signs] == [0]
+
+
+def test_root_of_two_that_say_the_same_is_the_one_with_a_traceback() -> None:
+    frame = '  File "/x/vllm/model_executor/layers/linear.py", line 589, in weight_loader'
+    lines = ["AssertionError", TRACEBACK, frame, "AssertionError", "Process ended", ECHO]
+    root = read_output(lines).root
+    assert root is not None
+    assert root.thrown is not None
+    assert root.thrown.functions == ("weight_loader",)

@@ -250,3 +250,11 @@ def test_bare_lines_of_cat_v_have_no_marks_of_colours_and_of_the_line_s_end() ->
 )
 def test_strip_knows_a_wrapper_though_there_is_one_line_alone(before: str) -> None:
     assert strip(f"{before}vllm: command not found") == "vllm: command not found"
+
+
+def test_bare_lines_have_no_empty_line_that_was_put_after_each() -> None:
+    doubled = [part for line in ALONE for part in (line, "")] * 9
+    assert [each.text for each in bare_lines(doubled)] == [*ALONE] * 9
+    assert [each.text for each in bare_lines([ALONE[0], "", *doubled])] == [ALONE[0], *ALONE * 9]
+    few = [*ALONE, "", *ALONE]
+    assert [each.text for each in bare_lines(few)] == few
