@@ -107,19 +107,16 @@ FAILURES = (
         "Attempted to assign",
         "tqdm, which ends no line; vllm/v1/engine/core.py",
         Said(
-            "Processed prompts:  47%|████▋     | 30/64 [00:10<00:12,  2.77it/s, est. speed input: 4163.14 toks/s, output: 481.12 toks/s]ERROR 11-28 21:05:30 [core.py:340] EngineCore hit an exception: Traceback (most recent call last):"
-        ),
-        Said(
-            "\n".join(
-                (
+            "Processed prompts:  47%|████▋     | 30/64 [00:10<00:12,  2.77it/s, est. speed input: 4163.14 toks/s, output: 481.12 toks/s]"
+            + "\n".join(
+                f"ERROR 11-28 21:05:30 [core.py:340] {line}"
+                for line in (
+                    "EngineCore hit an exception: Traceback (most recent call last):",
                     f'  File "{SITE}/vllm/v1/engine/core.py", line 367, in run_busy_loop',
                     f'  File "{SITE}/vllm/model_executor/models/utils.py", line 401, in merge',
                     "ValueError: Attempted to assign 256 + 74 = 330 multimodal tokens to 332 placeholders",
                 )
-            ),
-            Who.CORE,
-            "ERROR",
-            "core.py:340",
+            )
         ),
         Said("Killed"),
         versions=("0.8.5", "0.9.1"),
@@ -209,6 +206,31 @@ FAILURES = (
             "async_llm_engine.py:68",
         ),
         versions=OLD,
+    ),
+    cut(
+        "cut-wait-for-a-worker",
+        "worker_timeout",
+        False,
+        "TimeoutError",
+        "vllm/distributed/device_communicators/shm_broadcast.py: the middle of a log",
+        Said(
+            "\n".join(
+                (
+                    f'  File "{SITE}/vllm/distributed/device_communicators/shm_broadcast.py", line 469, in acquire_read',
+                    "    raise TimeoutError",
+                    "TimeoutError",
+                    "",
+                    "The above exception was the direct cause of the following exception:",
+                    "",
+                    "Traceback (most recent call last):",
+                    f'  File "{SITE}/vllm/v1/engine/core.py", line 579, in run_engine_core',
+                    "    engine_core.run_busy_loop()",
+                )
+            ),
+            Who.CORE,
+            "ERROR",
+            "core.py:588",
+        ),
     ),
     cut(
         "cut-no-heartbeat",

@@ -126,6 +126,12 @@ CAUSES = (
                 r"^(?:\S*\.)?TimeoutError\b",
                 "vllm/engine/async_llm_engine.py 0.4 to 0.10, v1/executor/multiproc_executor.py",
             ),
+            Frame(
+                r"vllm/distributed/device_communicators/shm_broadcast\.py:",
+                r"^(?:\S*\.)?TimeoutError\b",
+                "vllm/distributed/device_communicators/shm_broadcast.py since 0.6",
+                raised=True,
+            ),
         ),
         told=_late,
     ),
