@@ -53,7 +53,14 @@ class FleetPages:
     def page(self, host: str) -> dict[str, Any]:
         """Return what a host answers: a restart that was asked for has been done already."""
         runs = sum(" restart " in line for line in self.asked)  # all of them are 127.0.0.1
-        found = [{**each, "started_at": each["started_at"] + runs} for each in self.engines[host]]
+        if not isinstance(self.engines[host], list):
+            return {"at": 1090.0, "engines": self.engines[host]}
+        installed = [line.split()[-1] for line in self.asked if " install " in line]
+        new = {"vllm_version": installed[-1]} if installed else {}
+        found = [
+            {**each, "started_at": each["started_at"] + runs, **(new if runs else {})}
+            for each in self.engines[host]
+        ]
         return {"at": 1090.0, "engines": found}
 
 

@@ -136,6 +136,7 @@ PURE = {
     "eventlog/group_story.py",
     "eventlog/narrative.py",
     "gpu/growth.py",
+    "fleet/page_kinds.py",
     "groups/page.py",
     "groups/rules.py",
     "gpu/host_memory_policy.py",

@@ -22,11 +22,12 @@ from vllmd.control.client import ControlClient
 from vllmd.errors import ConfigError, VllmdError
 from vllmd.fleet.commands import HostCommandError, argv_for, run_on
 from vllmd.fleet.hosts import fleet_hosts
-from vllmd.fleet.pages import HostPages, PageAccess
+from vllmd.fleet.pages import HostPageError, HostPages, PageAccess
 
 T = TypeVar("T")
 Pages = Mapping[FleetHost, Mapping[str, Any] | Exception]
 THIS_HOST = FleetHost("this-host")
+PATH = "/status.json"
 SHOWN_LINES = 3
 """Of what a command printed that failed: the last ones say why."""
 
@@ -76,7 +77,8 @@ class FleetView:
         async with HostPages(access) as pages:
 
             async def ask() -> Pages:
-                return await pages.all_json(self.hosts, "/status.json")
+                found = await pages.all_json(self.hosts, PATH)
+                return {host: _document(host, page) for host, page in found.items()}
 
             yield ask
 
@@ -85,6 +87,15 @@ class FleetView:
             return {THIS_HOST: await asyncio.to_thread(self.client.status)}
         except VllmdError as error:
             return {THIS_HOST: error}
+
+
+def _document(
+    host: FleetHost, page: Mapping[str, Any] | Exception
+) -> Mapping[str, Any] | Exception:
+    """Return a page, or the problem that it is none: nobody knows then what its host has."""
+    if isinstance(page, Exception) or isinstance(page.get("engines"), list):
+        return page
+    return HostPageError(host, f"answers, but {PATH} has no engines: another version?", status=200)
 
 
 def view_of(config_path: Path, client: ControlClient, *, skip: Sequence[str] = ()) -> FleetView:

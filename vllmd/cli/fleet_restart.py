@@ -1,6 +1,7 @@
 """`vllmd fleet restart` and `upgrade`: one replica after another, while the others serve."""
 
 import asyncio
+import re
 import shlex
 import time
 from collections.abc import Callable, Sequence
@@ -89,8 +90,9 @@ def restart(engine: str, younger_than_s: float | None, **options: Any) -> None:
 
     ENGINE is an engine's name, or a model's name as requests give it. The next one is restarted
     when the last serves, and has served for fleet.settle_s; never so that fewer than
-    fleet.min_ready others serve. The first failure ends it. A replica that was stopped by hand is
-    left as it is. Each is restarted by fleet.command, which is 'ssh HOST vllmd'; how it goes on is
+    fleet.min_ready others serve. Where its answers are looked at (probe), it is waited for them.
+    The first failure ends it, and so do wrong answers. A replica that was stopped by hand is left
+    as it is. Each is restarted by fleet.command, which is 'ssh HOST vllmd'; how it goes on is
     read from the hosts' pages. Ctrl-C ends only the waiting: what was asked for is done there.
     """
     options["younger_than_s"] = younger_than_s
@@ -105,18 +107,24 @@ def upgrade(engine: str, version: str, **options: Any) -> None:
     """Bring the replicas of ENGINE to a version of vLLM, one after another.
 
     On each host 'vllmd engine install' installs VERSION beside the one that serves, and makes it
-    the current one; then the replica is restarted as by 'vllmd fleet restart'. A replica that
-    serves with that version already is left as it is, so the same command goes on where it broke
-    off. 'vllmd engine rollback' and 'vllmd restart' on a host go back.
+    the current one; then the replica is restarted as by 'vllmd fleet restart'. Of a model over
+    several hosts all of them get it before its head is restarted. A replica that serves with that
+    version already is left as it is, so the same command goes on where it broke off; one that
+    serves with another one after its restart ends it. 'vllmd engine rollback' and 'vllmd restart'
+    on a host go back.
     """
     options["younger_than_s"] = None
     steps = (Step(("engine", "install", version), INSTALL_S),)
-    wanted = version.partition("+")[0]
 
     def is_done(replica: Replica) -> bool:
-        return (replica.version or "").partition("+")[0] == wanted
+        return _release(replica.version or "") == _release(version)
 
     _roll(engine, options, steps=steps, is_done=is_done)
+
+
+def _release(version: str) -> str:
+    """Return a version without its build; 0.33 and 0.33.0 are the same."""
+    return re.sub(r"(\.0)+$", "", version.partition("+")[0])
 
 
 def _roll(
@@ -156,8 +164,10 @@ async def _run(
         replicas = await rolling.plan()
         if dry_run:
             for replica in replicas:
-                for words in (*(step.words for step in steps), ("restart", replica.name)):
-                    terminal.echo(shlex.join(view.argv(replica.host, words)))
+                for part in rolling.parts_of(replica):
+                    for step in steps:
+                        terminal.echo(shlex.join(view.argv(part.host, step.words)))
+                terminal.echo(shlex.join(view.argv(replica.host, ("restart", replica.name))))
             return
         try:
             await rolling.go(replicas)

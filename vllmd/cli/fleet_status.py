@@ -14,6 +14,7 @@ from vllmd.cli.fleet_asking import Pages, view_of
 from vllmd.cli.options import config_option, json_option, socket_option
 from vllmd.config.fleet import FleetHost
 from vllmd.control.client import ControlClient
+from vllmd.engine.state_machine import State
 from vllmd.fleet.replicas import Replica, all_engines
 from vllmd.util.terminal_text import one_line
 from vllmd.util.units import format_duration
@@ -82,8 +83,8 @@ def _by_service(replicas: list[Replica]) -> dict[str, list[Replica]]:
     """Return the replicas by what they serve."""
     found: dict[str, list[Replica]] = {}
     for replica in replicas:
-        served = replica.engine.get("served_names") or [replica.name]
-        found.setdefault(str(served[0]), []).append(replica)
+        served = replica.served_names or [replica.name]
+        found.setdefault(served[0], []).append(replica)
     return found
 
 
@@ -133,8 +134,7 @@ def _widths(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
 def _row(replica: Replica) -> list[str]:
     engine = replica.engine
     load = engine_table.requests(engine)
-    since = engine.get("since")
-    age = format_duration(replica.at - since) if isinstance(since, int | float) else "-"
+    age = format_duration(replica.at - engine["since"]) if "since" in engine else "-"
     why = engine.get("reason") or ("" if replica.wanted else "stopped by hand, or no autostart")
     tokens = engine_table.number(engine.get("tokens_per_s"))
     cells = [str(replica.host), replica.name, replica.state, age, load, tokens]
@@ -155,6 +155,8 @@ def _cut(text: str, columns: int | None) -> str:
 
 
 def _colour(replica: Replica) -> str | None:
+    if replica.state == State.READY and not replica.up:
+        return "red"
     known: Mapping[str, str | None] = {str(k): v for k, v in engine_table.COLOURS.items()}
     return known.get(replica.state, "yellow")
 

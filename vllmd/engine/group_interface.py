@@ -4,6 +4,7 @@ Here is the part that is whole: an engine of one host.
 """
 
 import asyncio
+import hashlib
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
@@ -67,10 +68,20 @@ class GroupStatus:
     """What is not the same on all hosts, and ought to be."""
     silent: Mapping[str, str] = attrs.field(factory=dict)
     """Why, of each host whose page cannot be read."""
+    size: int | None = None
+    """How many hosts it has."""
+    vllm: str | None = None
+    """The version of vLLM that this host's part is started with; None if that is not known."""
 
     def to_json(self) -> dict[str, Any]:
         """Return what `vllmd status --json` prints."""
-        return {**attrs.asdict(self), "hosts": dict(self.hosts), "silent": dict(self.silent)}
+        hosts, silent = dict(self.hosts), dict(self.silent)
+        return {**attrs.asdict(self), "id": self.id, "hosts": hosts, "silent": silent}
+
+    @property
+    def id(self) -> str:
+        """The same on all hosts, and on no others, as the name; other hosts may know it."""
+        return hashlib.sha256(self.name.encode()).hexdigest()[:16]
 
 
 class EngineGroup:

@@ -200,6 +200,10 @@ class EnginesCollector:
     @staticmethod
     def _states(engines: Sequence[EngineStatus]) -> Iterator[Metric]:
         up = _gauge("up", "Whether the engine serves requests.")
+        takes = _gauge(
+            "takes_requests",
+            "Whether requests are to come, as /ready says: it serves, and not wrongly.",
+        )
         state = _gauge("state", "1 for the state that the engine is in.", ["state"])
         since = _gauge(
             "state_change_timestamp_seconds", "When the engine came into its state, Unix time."
@@ -213,6 +217,7 @@ class EnginesCollector:
         )
         for engine in engines:
             up.add_metric([engine.name], engine.up)
+            takes.add_metric([engine.name], engine.takes_requests)
             if engine.looked_for:  # or it would be said to be stopped
                 for each in State:
                     state.add_metric([engine.name, str(each)], each is engine.state)
@@ -221,7 +226,7 @@ class EnginesCollector:
             wanted.add_metric([engine.name], engine.wanted)
             adopted.add_metric([engine.name], engine.adopted)
             changed.add_metric([engine.name], engine.command_changed)
-        yield from (up, state, since, busy, wanted, adopted, changed)
+        yield from (up, takes, state, since, busy, wanted, adopted, changed)
         yield from EnginesCollector._sleep(engines)
         yield from EnginesCollector._groups(engines)
 

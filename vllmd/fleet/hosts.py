@@ -14,7 +14,7 @@ def fleet_hosts(fleet: FleetConfig) -> tuple[FleetHost, ...]:
     """Return the hosts; a file is read now, in a thread with a limit.
 
     A line of the file is a host; what is behind '#' is left out.
-    Raises: ConfigError: the file cannot be read, or a line is no host.
+    Raises: ConfigError: the file cannot be read, names no host, or a line is no host.
     """
     if not isinstance(fleet.hosts, str):
         return fleet.hosts
@@ -30,6 +30,8 @@ def fleet_hosts(fleet: FleetConfig) -> tuple[FleetHost, ...]:
             f"fleet.hosts: {path} is not UTF-8 at byte {error.start}; save it as UTF-8"
         ) from None
     lines = [line.partition("#")[0].strip() for line in text.splitlines()]
+    if not any(lines):
+        raise ConfigError(f"fleet.hosts: {path} names no host; write one host a line")
     try:
         return parse_hosts(line for line in lines if line)
     except RuleError as error:

@@ -1,16 +1,17 @@
 """What the pages of all hosts say of one engine's replicas. Pure.
 
 A page is a status document of another host, perhaps of another version: what is missing or of
-another kind is not known, and ends nothing.
+another kind is not known, and ends nothing (`page_kinds.py`).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import attrs
 
 from vllmd.config.fleet import FleetHost
 from vllmd.errors import UnknownEngineError
+from vllmd.fleet.page_kinds import is_number, of_kind
 
 Document = Mapping[str, Any]
 HELD = "held"
@@ -18,7 +19,10 @@ HELD = "held"
 
 @attrs.frozen
 class Replica:
-    """One engine of one host, as that host's page tells it; `engine` is its part of the page."""
+    """One engine of one host, as that host's page tells it.
+
+    `engine` is its part of the page, as `page_kinds.of_kind` leaves it.
+    """
 
     host: FleetHost
     name: str
@@ -29,18 +33,44 @@ class Replica:
     @property
     def state(self) -> str:
         """The state in a word."""
-        return str(self.engine.get("state") or "not known")
+        return self.engine.get("state") or "not known"
 
     @property
     def up(self) -> bool:
-        """Whether it serves."""
-        return self.engine.get("up") is True
+        """Whether requests are to come, as its `/ready` says: it serves, and not wrongly."""
+        return self.engine.get("up") is True and not self.is_withheld
+
+    @property
+    def is_withheld(self) -> bool:
+        """Whether requests are kept from it, as its answers are wrong."""
+        return self.engine.get("wrong_answers") is not None
+
+    @property
+    def verdict(self) -> str | None:
+        """What is known of its answers; None if nobody looks at them."""
+        verdict: str | None = self.engine.get("probe", {}).get("verdict")
+        return verdict
+
+    @property
+    def answers_awaited(self) -> bool:
+        """Whether its answers are to be looked at, and were not yet in this run.
+
+        One that was looked at may stay unknown: there was nothing to compare with.
+        """
+        asked_at = self.engine.get("probe", {}).get("asked_at")
+        asked = None not in (asked_at, self.run_began) and asked_at > self.run_began
+        return self.verdict == "unknown" and not asked
+
+    @property
+    def group(self) -> Mapping[str, Any]:
+        """What its page says of its group; empty if it is of one host."""
+        group: Mapping[str, Any] = self.engine.get("group", {})
+        return group
 
     @property
     def is_member(self) -> bool:
         """Whether it is a part of a group that has no API: the group's head is the replica."""
-        group = self.engine.get("group")
-        return isinstance(group, dict) and group.get("role") == "member"
+        return self.group.get("role") == "member"
 
     @property
     def wanted(self) -> bool:
@@ -53,8 +83,7 @@ class Replica:
 
         None if there is none. The run's id is told to nobody but the host's own users.
         """
-        started = self.engine.get("started_at")
-        return float(started) if isinstance(started, int | float) else None
+        return self.engine.get("started_at")
 
     @property
     def run_age_s(self) -> float | None:
@@ -65,12 +94,23 @@ class Replica:
     def failure(self) -> Mapping[str, Any] | None:
         """The last end, if nobody asked for it."""
         last = self.engine.get("last_exit")
-        return last if isinstance(last, dict) and not last.get("requested") else None
+        return last if last and not last.get("requested") else None
 
     @property
     def version(self) -> str | None:
-        """The version of vLLM that answers there."""
+        """The version of vLLM that answers there; of a member, which has no API, what it runs.
+
+        None if that is not known, as of a member that was not restarted since another is there.
+        """
+        if self.is_member and not self.engine.get("command_changed"):
+            return self.group.get("vllm")
         return self.engine.get("vllm_version")
+
+    @property
+    def served_names(self) -> list[str]:
+        """The model's names, as requests give them."""
+        names: list[str] = self.engine.get("served_names", [])
+        return names
 
     @property
     def place(self) -> tuple[FleetHost, str]:
@@ -92,10 +132,10 @@ def replicas_of(name: str, pages: Mapping[FleetHost, Document | Exception]) -> l
     """
     every = list(all_replicas(pages))
     named = [replica for replica in every if replica.name == name]
-    found = named or [each for each in every if name in _served(each.engine)]
+    found = named or [each for each in every if name in each.served_names]
     if not found:
         known = {each.name: None for each in every}
-        known |= {served: None for each in every for served in _served(each.engine)}
+        known |= {served: None for each in every for served in each.served_names}
         raise UnknownEngineError.among(name, known)
     return found
 
@@ -111,12 +151,23 @@ def all_engines(pages: Mapping[FleetHost, Document | Exception]) -> Iterable[Rep
         if isinstance(page, Exception):
             continue
         at = page.get("at")
-        for engine in page.get("engines") or ():
-            if isinstance(engine, dict) and isinstance(engine.get("name"), str):
-                moment = float(at) if isinstance(at, int | float) else 0.0
+        moment = float(at) if is_number(at) else 0.0  # type: ignore[arg-type]
+        shown = page.get("engines")
+        for each in shown if isinstance(shown, list) else ():
+            engine = of_kind(each)
+            if engine is not None and "name" in engine:
                 yield Replica(host, engine["name"], engine, moment)
 
 
-def _served(engine: Mapping[str, Any]) -> Sequence[str]:
-    names = engine.get("served_names")
-    return names if isinstance(names, list) else ()
+def members_of(
+    head: Replica, pages: Mapping[FleetHost, Document | Exception]
+) -> tuple[Replica, ...]:
+    """Return the other parts of a group, of its `head`; of an engine of one host there are none."""
+    if head.group.get("role") != "head":
+        return ()
+    group = head.name, head.group.get("id")
+    return tuple(
+        each
+        for each in all_engines(pages)
+        if each.is_member and (each.name, each.group.get("id")) == group
+    )

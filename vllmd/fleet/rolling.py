@@ -1,22 +1,25 @@
 """One replica after another is restarted: the next one only when the last has served for a while.
 
 Whoever waits looks at the hosts' pages, and nothing but the restart itself goes by `fleet.command`.
-So an ssh that breaks costs nothing, and what was begun ends by itself on its host.
+So an ssh that breaks costs nothing, and what was begun ends by itself on its host. Of a group the
+steps are done on all hosts, and its head is restarted once.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import attrs
 
 from vllmd.config.fleet import FleetHost
 from vllmd.errors import HeldError, TimedOutError, VllmdError
 from vllmd.fleet.commands import HostRunner
-from vllmd.fleet.replicas import HELD, Document, Replica, replicas_of
+from vllmd.fleet.replicas import HELD, Document, Replica, all_engines, members_of, replicas_of
 from vllmd.util.clock import Clock
 from vllmd.util.units import format_duration
 
 POLL_S = 1.0
+WRONG = "wrong"
+"""A verdict on answers."""
 COMMAND_S = 60.0
 """For `vllmd restart` over ssh, which asks the daemon and returns."""
 Pages = Callable[[], Awaitable[Mapping[FleetHost, Document | Exception]]]
@@ -71,16 +74,20 @@ class RollingRestart:
     steps: Sequence[Step] = ()
     """Done on each host before its restart."""
     is_done: Callable[[Replica], bool] = lambda _: False
-    """Whether a replica is already as it is to be."""
+    """Whether a replica, or a part of a group, is as the steps are to make it."""
     done: list[Replica] = attrs.field(factory=list)
     current: Replica | None = None
     """Under way now: its restart was asked for."""
+    _members: dict[tuple[FleetHost, str], tuple[Replica, ...]] = attrs.field(
+        factory=dict, init=False
+    )
 
     async def plan(self) -> list[Replica]:
         """Return the replicas in the order in which they will be restarted; tell who is left out.
 
         Those that do not serve come first: their restart costs nothing. Raises: VllmdError: a host
-        does not answer, so that nobody knows what it has; UnknownEngineError.
+        does not answer, so that nobody knows what it has, or a host of a group is none of these;
+        UnknownEngineError.
         """
         pages = await self.pages()
         for host, page in pages.items():
@@ -89,8 +96,26 @@ class RollingRestart:
                     f"{page}; nothing was restarted: mend it, or leave it out with --skip {host}"
                 )
         found = replicas_of(self.name, pages)
+        self._members = {each.place: members_of(each, pages) for each in found}
         left = [replica for replica in found if self._is_left(replica)]
-        return sorted((each for each in found if each not in left), key=lambda each: each.up)
+        wanted = [each for each in found if each not in left]
+        for replica in wanted if self.steps else ():
+            self._raise_if_incomplete(replica)
+        return sorted(wanted, key=lambda each: each.up)
+
+    def parts_of(self, replica: Replica) -> tuple[Replica, ...]:
+        """Return it and the members of its group, as the plan saw them: each has the steps done."""
+        return replica, *self._members.get(replica.place, ())
+
+    def _raise_if_incomplete(self, replica: Replica) -> None:
+        """Raise if its group has hosts that nobody here can ask: they would have another vLLM."""
+        size, count = replica.group.get("size"), len(self.parts_of(replica))
+        if size is not None and count < size:
+            raise VllmdError(
+                f"{replica.label}: its group has {size} hosts, and {count} of them are among those "
+                "that are asked; nothing was done: name them all in fleet.hosts, and leave none "
+                "out with --skip"
+            )
 
     def _is_left(self, replica: Replica) -> bool:
         if not replica.wanted:
@@ -105,7 +130,7 @@ class RollingRestart:
                 f"{replica.label}: left as it is: it was started {format_duration(age_s)} ago"
             )
             return True
-        if self.is_done(replica) and replica.up:
+        if replica.up and all(map(self.is_done, self.parts_of(replica))):
             self.told.line(f"{replica.label}: left as it is: vLLM {replica.version} serves there")
             return True
         return False
@@ -117,8 +142,9 @@ class RollingRestart:
         """
         for number, replica in enumerate(replicas, 1):
             others = await self._enough_others(replica)
-            for step in self.steps:
-                await self.run(replica.host, step.words, step.limit_s)
+            for part in self.parts_of(replica):
+                for step in self.steps:
+                    await self.run(part.host, step.words, step.limit_s)
             before = await self._look(replica)
             if self.steps:  # they may have taken hours
                 others = await self._enough_others(replica)
@@ -145,32 +171,32 @@ class RollingRestart:
 
     async def _look(self, replica: Replica) -> Replica:
         """Return it as it is now. Raises: VllmdError: its page is not to be had, or has it not."""
-        page = (await self.pages())[replica.host]
-        if isinstance(page, Exception):
-            raise page
-        for each in replicas_of(self.name, {replica.host: page}):
-            if each.name == replica.name:
-                return each
-        raise VllmdError(f"{replica.label}: is configured there no more")
+        return _seen(replica, await self.pages())
 
     async def _until_green(self, replica: Replica, before: Replica) -> None:
-        """Wait until another run serves, and has served for longer than a balancer looks."""
+        """Wait until another run serves, and has served for longer than a balancer looks.
+
+        Raises: VllmdError: it failed, its answers are wrong, or the steps have not shown.
+        """
         began = self.clock.monotonic()
         green_at: float | None = None
-        seen = _failed_at(before)
         while True:
             now = self.clock.monotonic()
-            said = ""
+            parts: list[Replica] = []
             try:
-                found = await self._look(replica)
+                pages = await self.pages()
+                parts = [_seen(each, pages) for each in self.parts_of(replica)]
             except VllmdError as error:  # a daemon that restarts is away for a moment
-                found, said, green_at = None, str(error), None
-            if found is not None:
-                _raise_if_failed(found, seen)
-                said = f"{found.label}: {_shown(found)}"
-                green = found.up and found.run_began not in (None, before.run_began)
+                said, green_at = str(error), None
+            else:
+                found = parts[0]
+                _raise_if_failed(found, before)
+                awaited = _awaited(found, before) or (self.steps and _unknown_version(parts)) or ""
+                said = f"{found.label}: {_shown(found)}{f', {awaited}' if awaited else ''}"
+                green = found.up and not awaited
                 green_at = (now if green_at is None else green_at) if green else None
             if green_at is not None and now - green_at >= self.settings.settle_s:
+                self._raise_if_not_done(parts)
                 self.told.line(
                     f"{replica.label}: ready after {format_duration(green_at - began)}, and for "
                     f"{format_duration(now - green_at)} since"
@@ -178,11 +204,46 @@ class RollingRestart:
                 return
             if green_at is None and now - began > self.settings.timeout_s:
                 raise TimedOutError(
-                    f"{said or replica.label}, not ready after {format_duration(now - began)}; it "
-                    f"may still become so: 'vllmd status {replica.name}' there"
+                    f"{said}, not ready after {format_duration(now - began)}; it may still become "
+                    f"so: 'vllmd status {replica.name}' there"
                 )
             self.told.now(f"{said} ({format_duration(now - began)})")
             await self.clock.sleep(POLL_S)
+
+    def _raise_if_not_done(self, parts: Sequence[Replica]) -> None:
+        """Raise if what serves now is not what the steps were for."""
+        for part in parts if self.steps else ():
+            if not self.is_done(part):
+                words = " ".join(self.steps[-1].words)
+                raise VllmdError(
+                    f"{part.label} serves with vLLM {part.version} after '{words}': a program of "
+                    f"its own (engines.{part.name}.executable) is not what is installed; 'vllmd "
+                    "engine list' there says which one is current"
+                )
+
+
+def _seen(replica: Replica, pages: Mapping[FleetHost, Document | Exception]) -> Replica:
+    """Return it as the pages have it. Raises: VllmdError: its page is away, or has it not."""
+    page = pages[replica.host]
+    if isinstance(page, Exception):
+        raise page
+    for each in all_engines({replica.host: page}):
+        if each.name == replica.name:
+            return each
+    raise VllmdError(f"{replica.label}: is configured there no more")
+
+
+def _awaited(found: Replica, before: Replica) -> str:
+    """Return for what one that serves is waited for still; empty if for nothing."""
+    if found.run_began in (None, before.run_began):
+        return "not restarted yet"
+    return "its answers are not looked at yet" if found.answers_awaited else ""
+
+
+def _unknown_version(parts: Sequence[Replica]) -> str:
+    """Return of which parts no version is known; empty if it is of all."""
+    names = [part.label for part in parts if part.version is None]
+    return f"no version is known of {', '.join(names)}" if names else ""
 
 
 def _shown(replica: Replica) -> str:
@@ -190,20 +251,23 @@ def _shown(replica: Replica) -> str:
     return f"{replica.state} ({phase})" if phase else replica.state
 
 
-def _failed_at(replica: Replica) -> Any:
-    return replica.failure and replica.failure.get("at")
-
-
-def _raise_if_failed(replica: Replica, seen: Any) -> None:
-    """Raise why it will not serve: it is held, stopped meanwhile, or its start has failed."""
+def _raise_if_failed(replica: Replica, before: Replica) -> None:
+    """Raise why it will not serve: held, stopped meanwhile, failed, or its answers are wrong."""
     why = f"'vllmd why {replica.name}' there says more"
     if replica.state == HELD:
-        reason = (replica.engine.get("hold") or {}).get("reason") or "no reason is known"
+        reason = replica.engine.get("hold", {}).get("reason") or "no reason is known"
         raise HeldError(f"{replica.label} is held: {reason}; {why}")
     if not replica.wanted:
         raise VllmdError(f"{replica.label} was stopped meanwhile")
     failure = replica.failure
-    if failure and failure.get("at") != seen:
-        found = failure.get("diagnosis") or {}
+    if failure and failure.get("at") != (before.failure and before.failure.get("at")):
+        found = failure.get("diagnosis", {})
         said = found.get("explanation") or failure.get("text") or "no cause is known"
         raise VllmdError(f"{replica.label} failed: {said} {why}")
+    is_wrong = replica.verdict == WRONG and replica.run_began != before.run_began
+    if is_wrong and (replica.is_withheld or before.verdict != WRONG):
+        found = replica.engine.get("probe", {}).get("found") or "no more is known"
+        raise VllmdError(
+            f"{replica.label}: its answers are wrong since the restart: {found}; 'vllmd probe "
+            f"{replica.name}' there shows what differs"
+        )

@@ -342,6 +342,8 @@ class GroupPart(EngineGroup):
             mode=self.group.mode,
             hosts=hosts,
             name=f"{self.engine}@{self.group.head.name}",
+            size=len(self.group.hosts),
+            vllm=self.told.vllm,
             generation=self.generation,
             red=self._step.red,
             doubt=self.ranks.doubt() if self.ranks is not None else None,

@@ -49,6 +49,7 @@ class GroupsService:
         self._fleet = FleetConfig()
         self._parts: dict[str, GroupPart] = {}
         self._given: dict[str, object] = {}
+        self._followed: dict[str, _Following] = {}
         self._pages: HostPages | None = None
         self._made_for: FleetConfig | None = None
         self._problem = "not asked yet"
@@ -72,9 +73,13 @@ class GroupsService:
             if part is None or self._given[name] != (engine.group, rank):
                 part = GroupPart(name, engine.group, rank, self._lag, self._own_of(name))
                 self._given[name] = engine.group, rank
+                self._followed[name] = _Following(part, self._ask, self._refused)
+            if part.program != commands[name].argv[0]:
+                self._followed[name].forget_version()
             self._tell(part, engine, commands[name])
             parts[name] = part
         self._parts = parts
+        self._followed = {name: self._followed[name] for name in parts}
 
     def _own_of(self, name: str) -> Callable[[], OwnEngine]:
         return lambda: self._own(name)
@@ -110,9 +115,9 @@ class GroupsService:
         return for_others(page, self._mask).to_json()
 
     def parts(self) -> Iterator[Part]:
-        """Yield what asks the others."""
-        for name, part in self._parts.items():
-            yield Part(f"group:{name}", _Following(part, self._ask, self._refused).run, engine=name)
+        """Yield what asks the others: for a group that is the same the same, which goes on."""
+        for name in self._parts:
+            yield Part(f"group:{name}", self._followed[name].run, engine=name)
 
     async def _ask(self) -> tuple[HostPages | None, str]:
         """Return what asks other hosts, made anew when its settings or their files may be others.
@@ -158,19 +163,36 @@ class _Following:
         self, part: GroupPart, ask: Callable[[], Any], refused: Callable[[], None]
     ) -> None:
         self._part, self._ask, self._refused = part, ask, refused
+        self._version_of: tuple[str, int | None] | None = None
 
     async def run(self) -> None:
         """Go on until cancelled; each host is asked by itself, so that a slow one delays none."""
         part = self._part
-        if part.told.vllm is None:
-            version = await run_within(part.program, lambda: installed_version(part.program))
-            part.told = Identity(part.told.command_hash, version)
+        await self._look_at_version()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._witness())
             for peer in part.peers.values():
                 tasks.create_task(self._follow(peer))
             if part.ranks is not None:
                 tasks.create_task(part.ranks.run())
+
+    def forget_version(self) -> None:
+        """Have it read anew: what is to be started is another program."""
+        self._version_of = None
+        self._part.told = attrs.evolve(self._part.told, vllm=None)
+
+    async def _look_at_version(self) -> None:
+        """Read which vLLM is there, for each program and each run: it may be replaced in between.
+
+        Raises: OSError: the disk does not answer.
+        """
+        part = self._part
+        program, of = part.program, (part.program, part.shim_pid)
+        if of == self._version_of:
+            return
+        version = await run_within(program, lambda: installed_version(program))
+        if part.program == program:
+            part.told, self._version_of = Identity(part.told.command_hash, version), of
 
     async def _follow(self, peer: PeerWatch) -> None:
         while True:
@@ -184,6 +206,7 @@ class _Following:
         part = self._part
         while True:
             await self._part.pause()
+            await self._look_at_version()
             if (shim_pid := part.shim_pid) is None:
                 continue
             connected = await asyncio.to_thread(connected_addresses, shim_pid)

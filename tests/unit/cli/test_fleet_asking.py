@@ -34,3 +34,9 @@ def test_without_hosts_this_host_is_the_fleet_and_its_socket_is_asked(tmp_path: 
 def test_a_configuration_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"fleet\.hosts"):
         view_of(config(tmp_path, "[fleet]\nhosts = 3\n"), CLIENT)
+
+
+def test_a_file_without_a_host_is_no_fleet_of_this_host(tmp_path: Path) -> None:
+    (tmp_path / "hosts").write_text("")
+    with pytest.raises(ConfigError, match=f"{tmp_path}/hosts names no host"):
+        view_of(config(tmp_path, f'[fleet]\nhosts = "{tmp_path}/hosts"\n'), CLIENT)

@@ -4,7 +4,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from vllmd.cli import fleet_export
 from vllmd.cli.fleet_export import FORMATS, export, follow_router
+from vllmd.fleet.exports.services import FleetService
 
 TWO = """
 [fleet]
@@ -60,3 +62,36 @@ def test_an_engine_that_is_none_is_refused(tmp_path: Path) -> None:
     ):
         found = CliRunner().invoke(command, [*words, "-c", str(config)])
         assert "no engine 'x' is configured; there is: chat, small" in str(found.exception)
+
+
+NAMED_TWICE = """
+[fleet]
+hosts = ["gpu01"]
+[engines.llama]
+model = "org/x"
+port = 8001
+[engines.other]
+model = "org/y"
+served_model_name = "llama"
+port = 8002
+"""
+
+
+def test_an_engines_name_goes_before_a_models(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    followed: list[str] = []
+
+    async def follow(_view: object, service: FleetService, _url: str) -> None:
+        followed.extend(each.netloc for each in service.replicas)
+
+    monkeypatch.setattr(fleet_export, "_follow", follow)
+    config = tmp_path / "vllmd.toml"
+    config.write_text(NAMED_TWICE)
+    words = ["llama", "--router", "http://r", "-c", str(config)]
+    found = CliRunner().invoke(follow_router, words)
+    assert found.exit_code == 0, found.exception
+    assert followed == ["gpu01:8001"]
+    text = exported(tmp_path, "haproxy", "llama", text=NAMED_TWICE)
+    assert "gpu01:8001" in text
+    assert "gpu01:8002" not in text

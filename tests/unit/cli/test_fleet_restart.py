@@ -91,3 +91,24 @@ def test_lengths_of_time_are_read_as_people_write_them(tmp_path: Path) -> None:
         found = run(restart, made.config, "chat", "--younger", "1h")
     assert found.output.count("it was started 1m 30s ago") == 2
     assert "chat: 0 replicas restarted" in found.output
+
+
+def test_a_host_whose_page_has_no_engines_ends_it_before_anything_is_done(tmp_path: Path) -> None:
+    other: Any = {"chat": "of another version"}
+    with fleet_pages(tmp_path, [page_engine()], other) as made:
+        found = run(restart, made.config, "chat")
+    assert "answers, but /status.json has no engines: another version?" in str(found.exception)
+    assert made.asked == []
+
+
+def test_dry_run_of_an_upgrade_names_all_hosts_of_a_group(tmp_path: Path) -> None:
+    group = {"id": "abc", "size": 2}
+    head = page_engine(group={**group, "role": "head"})
+    member = page_engine(group={**group, "role": "member", "vllm": "0.32.0"}, vllm_version=None)
+    with fleet_pages(tmp_path, [head], [member]) as made:
+        found = run(upgrade, made.config, "chat", "0.33.0", "--dry-run")
+        one = run(upgrade, made.config, "chat", "0.32", "--dry-run")
+    install = f"{tmp_path}/at-host 127.0.0.1 engine install 0.33.0"
+    restarts = f"{tmp_path}/at-host 127.0.0.1 restart chat"
+    assert found.output.splitlines() == [install, install, restarts]
+    assert "left as it is: vLLM 0.32.0 serves there" in one.output

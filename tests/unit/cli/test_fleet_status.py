@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import pytest
 from click.testing import CliRunner
 
 from tests.helpers.control import FakeEngine, control_socket
@@ -94,3 +95,58 @@ def test_an_engine_that_nobody_wants_is_not_too_few() -> None:
     found = list(lines({FleetHost("a"): {"at": 1.0, "engines": [stopped]}}, 1, None))
     assert "tiny: 0 of 0 ready" in found[1]
     assert "fewer" not in found[1]
+
+
+def test_one_whose_answers_are_wrong_is_not_counted_as_ready_and_is_red() -> None:
+    wrong = page_engine(wrong_answers="2.64 nats", reason="its answers are wrong, and …")
+    pages: dict[FleetHost, Any] = {
+        FleetHost("a"): {"at": 1100.0, "engines": [page_engine()]},
+        FleetHost("b"): {"at": 1100.0, "engines": [wrong]},
+    }
+    from vllmd.cli import terminal
+
+    found = list(lines(pages, 1, None))
+    assert "tiny: 1 of 2 ready" in found[1]
+    assert terminal.style("ready", fg="red") in found[-1]
+
+
+ODD: tuple[Any, ...] = (
+    None,
+    0,
+    -1,
+    1e400,
+    float("nan"),
+    1e308,
+    "x",
+    "",
+    [],
+    [1],
+    {},
+    {"a": 1},
+    True,
+)
+
+
+@pytest.mark.parametrize("odd", ODD, ids=repr)
+def test_what_a_page_has_of_another_kind_ends_nothing(odd: object) -> None:
+    """Each field in turn, and each field of what is in it, beside a host that is well."""
+    parts: dict[str, dict[str, Any]] = {
+        "group": {"role": "head", "id": "abc", "size": 2, "vllm": "0.32.0"},
+        "probe": {"verdict": "right", "asked_at": 1.0, "found": "x"},
+        "hold": {"reason": "r"},
+        "last_exit": {"requested": False, "at": 1, "text": "x", "diagnosis": {"explanation": "x"}},
+    }
+    more: dict[str, Any] = {
+        "phase": "load",
+        "reason": "x",
+        "command_changed": True,
+        "wrong_answers": "x",
+    }
+    whole = page_engine(**more, **parts)
+    broken = [{**whole, key: odd} for key in whole]
+    broken += [{**whole, key: {**parts[key], field: odd}} for key in parts for field in parts[key]]
+    documents: list[Any] = [{"at": 1100.0, "engines": [each]} for each in broken]
+    documents += [{"at": odd, "engines": [whole]}, {"at": 1100.0, "engines": odd}]
+    for document in documents:
+        pages = {FleetHost("a"): document, FleetHost("b"): {"at": 1.0, "engines": [page_engine()]}}
+        assert any(line.startswith("b  ") for line in lines(pages, 1, 100)), document

@@ -38,12 +38,19 @@ def test_collect_ready_engine() -> None:
         exits={("0", False): 2, ("SIGKILL", True): 1},
     )
     assert found["vllmd_engine_up", "chat"] == 1
+    assert found["vllmd_engine_takes_requests", "chat"] == 1
     assert found["vllmd_engine_uptime_seconds", "chat"] == 100
     assert found["vllmd_engine_start_duration_seconds", "chat"] == 35.5
     assert found["vllmd_engine_restarts_total", "chat"] == 2
     assert found["vllmd_requests_lost_total", "chat"] == 5
     assert found["vllmd_engine_exits_total", "0", "false", "chat"] == 2
     assert found["vllmd_engine_exits_total", "SIGKILL", "true", "chat"] == 1
+
+
+def test_collect_one_with_wrong_answers_is_up_and_takes_no_requests() -> None:
+    found = found_for(wrong_answers="2.64 nats from the reference")
+    assert found["vllmd_engine_up", "chat"] == 1
+    assert found["vllmd_engine_takes_requests", "chat"] == 0
 
 
 def test_collect_says_what_is_served_by_which_version_and_in_which_fleet() -> None:

@@ -29,6 +29,9 @@ def test_a_file_that_is_missing_or_wrong_is_named_with_what_to_do(tmp_path: Path
     path.write_text("gpu01\ngpu 02\n")
     with pytest.raises(ConfigError, match="got 'gpu 02'"):
         of_file(path)
+    path.write_text("\n# gpu01\n")  # being written, or all of them left out
+    with pytest.raises(ConfigError, match=f"{path} names no host; write one host a line"):
+        of_file(path)
     path.write_bytes(b"gpu\xff\n")
     with pytest.raises(ConfigError, match="not UTF-8 at byte 3"):
         of_file(path)

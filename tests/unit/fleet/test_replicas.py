@@ -44,3 +44,28 @@ def test_two_hosts_of_one_group_are_one_replica() -> None:
     assert [each.label for each in all_replicas(pages)] == ["big on a"]
     assert [each.label for each in replicas_of("big", pages)] == ["big on a"]
     assert [each.label for each in all_engines(pages)] == ["big on b", "big on a"]
+
+
+@pytest.mark.parametrize(
+    ("probe", "awaited"),
+    [
+        (None, False),
+        ({"verdict": "unknown", "asked_at": None}, True),
+        ({"verdict": "unknown", "asked_at": 39.0}, True),
+        ({"verdict": "unknown", "asked_at": 41.0}, False),
+        ({"verdict": "right", "asked_at": 41.0}, False),
+        ({"verdict": "not_applicable", "asked_at": None}, False),
+    ],
+)
+def test_answers_are_awaited_until_this_run_was_looked_at(probe: Any, awaited: bool) -> None:
+    page = {"at": 100.0, "engines": [{"name": "x", "started_at": 40.0, "probe": probe}]}
+    (found,) = all_replicas({A: page})
+    assert found.answers_awaited is awaited
+
+
+def test_one_whose_answers_are_wrong_is_no_ready_replica() -> None:
+    engines = [{"name": name, "up": True, "wrong_answers": wrong} for name, wrong in WRONG.items()]
+    assert [each.up for each in all_replicas({A: {"engines": engines}})] == [True, False, False]
+
+
+WRONG: dict[str, Any] = {"well": None, "red": "2.64 nats from the reference", "of a later one": {}}

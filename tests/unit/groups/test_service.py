@@ -1,4 +1,5 @@
 import asyncio
+import shutil
 import socket
 from pathlib import Path
 
@@ -85,12 +86,15 @@ async def test_page_is_empty_until_the_engine_was_looked_for() -> None:
 async def test_configure_what_is_known_of_a_group_stays_if_it_is_the_same() -> None:
     read = config(GROUP)
     made = service(read)
-    part = made.of("big")
+    part, followed = made.of("big"), [each.run for each in made.parts()]
+    assert followed
     made.configure(read, command.build_all(read))
     assert made.of("big") is part
+    assert [each.run for each in made.parts()] == followed  # how long a rank stood still stays
     other = config(GROUP.replace("198.51.100.1", "198.51.100.2"))
     made.configure(other, command.build_all(other))
     assert made.of("big") is not part
+    assert [each.run for each in made.parts()] != followed
     none = config('[engines.big]\nmodel = "m"')
     made.configure(none, command.build_all(none))
     assert made.page("big") is None
@@ -193,3 +197,47 @@ async def test_two_that_ask_at_once_share_one_client(
     assert asked.made == ["old"]
     await made.close()
     assert asked.closed == ["old"]
+
+
+def _environment(folder: Path, version: str) -> Path:
+    (folder / "lib/python3.12/site-packages" / f"vllm-{version}.dist-info").mkdir(parents=True)
+    program = folder / "bin" / "vllm"
+    program.parent.mkdir(exist_ok=True)
+    program.touch(0o755)
+    return program
+
+
+async def test_which_vllm_is_there_is_read_for_each_program_and_each_run(tmp_path: Path) -> None:
+    """`vllmd engine install` has another program taken; one may be replaced where it is, too."""
+    old = _environment(tmp_path / "old", "0.32.0")
+    new = _environment(tmp_path / "new", "0.33.0")
+    clock, own = FakeClock(), OwnOfATest()
+
+    def read(program: Path) -> Config:
+        return config(f'{GROUP}executable = "{program}"\n')
+
+    made = service(read(old), own, clock)
+    part = made.of("big")
+    assert isinstance(part, GroupPart)
+    (following,) = made.parts()
+    task = asyncio.ensure_future(following.run())
+
+    async def version() -> str | None:
+        for _ in range(8):
+            await clock.advance(1)
+            await asyncio.sleep(0.01)
+        return part.status().vllm
+
+    try:
+        assert await version() == "0.32.0"
+        assert part.status().size == 2
+        made.configure(read(new), command.build_all(read(new)))
+        assert part.status().vllm is None
+        assert await version() == "0.33.0"
+        shutil.rmtree(tmp_path / "new")
+        _environment(tmp_path / "new", "0.34.0")
+        assert await version() == "0.33.0"  # what runs, if something does
+        own.serve("g-1")
+        assert await version() == "0.34.0"
+    finally:
+        task.cancel()

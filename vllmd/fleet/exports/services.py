@@ -49,17 +49,16 @@ def services(
 ) -> list[FleetService]:
     """Return what is served, each behind a port of its own; `only` is an engine or a model.
 
+    An engine's name goes before a model's, so `only` chooses one.
     Of an engine of several hosts the group's head is the one replica: nothing listens elsewhere.
     Raises: UnknownEngineError: there is none of that name.
     """
     found: dict[str, list[EngineConfig]] = {}
     for engine in config.engines.values():
         found.setdefault(engine.served_names[0], []).append(engine)
-    chosen = {
-        name: engines
-        for name, engines in found.items()
-        if only is None or only == name or only in {each.name for each in engines}
-    }
+    named = {n: engines for n, engines in found.items() if only in {e.name for e in engines}}
+    served = {n: engines for n, engines in found.items() if only in (None, n)}
+    chosen = named or served
     if not chosen:
         raise UnknownEngineError.among(only or "", config.engines)
     return [
