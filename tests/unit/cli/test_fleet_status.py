@@ -142,7 +142,7 @@ def test_what_a_page_has_of_another_kind_ends_nothing(odd: object) -> None:
         "command_changed": True,
         "wrong_answers": "x",
     }
-    whole = page_engine(**more, **parts)
+    whole = page_engine(**{**more, **parts})
     broken = [{**whole, key: odd} for key in whole]
     broken += [{**whole, key: {**parts[key], field: odd}} for key in parts for field in parts[key]]
     documents: list[Any] = [{"at": 1100.0, "engines": [each]} for each in broken]
