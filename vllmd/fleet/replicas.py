@@ -43,7 +43,8 @@ class Replica:
     @property
     def is_withheld(self) -> bool:
         """Whether requests are kept from it, as its answers are wrong."""
-        return self.engine.get("wrong_answers") is not None
+        why = self.engine.get("wrong_answers")
+        return why is not None
 
     @property
     def verdict(self) -> str | None:
