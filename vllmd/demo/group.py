@@ -3,13 +3,15 @@
 A member has no API and prints nothing once it has joined. It does not notice that the head is gone:
 it stays, and joins nobody else. It ends with code 0 whatever happens to it. A head waits for its
 members, without an end and, with tensor parallelism, without a word. When a member is gone, a
-tensor parallel head answers `/health` with 200 until the next request, and then dies of it; a data
-parallel one goes on, and the requests that it sends to ranks that are gone are never answered.
+tensor parallel head answers `/health` with 200 until the next request, and then dies of it; one
+that is cut off is waited for. A data parallel head goes on, and the requests that it sends to ranks
+that are gone are never answered.
 """
 
 import asyncio
 import contextlib
 import sys
+from collections import deque
 from typing import Any
 
 import attrs
@@ -51,7 +53,9 @@ class Head:
         self._args = args
         self._joined: dict[int, asyncio.StreamWriter] = {}
         self._gone: dict[int, str] = {}
-        self._computed: dict[int, asyncio.Event] = {}
+        self._steps: dict[int, deque[asyncio.Event]] = {}
+        """Of each part, what it was asked to compute and has not said yet that it did."""
+        self._any_gone = asyncio.Event()
         self._all = asyncio.Event()
         self._refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._turn = 0
@@ -94,8 +98,10 @@ class Head:
         peer = writer.get_extra_info("peername")
         with contextlib.suppress(OSError):
             while await reader.readline():
-                self._computed.get(part, asyncio.Event()).set()
+                if steps := self._steps.get(part):
+                    steps.popleft().set()
         self._gone[part] = f"[{peer[0]}]:{peer[1]}"
+        self._any_gone.set()
 
     async def admit(self, rank: int | None) -> str | None:
         """Let a request in; `rank` is the data parallel rank that it asks for, if it does.
@@ -103,6 +109,7 @@ class Head:
         Returns: who is gone, if the engine dies of that.
         """
         if self._args.tensor:
+            await self._compute_on_all()
             return next(iter(self._gone.values()), None)
         if rank is None:
             rank, self._turn = self._turn, (self._turn + 1) % self._args.ranks
@@ -110,9 +117,21 @@ class Head:
             await self._compute(part)
         return None
 
+    async def _compute_on_all(self) -> None:
+        """Make a step, which all parts have a share in; one that is gone ends it."""
+        steps = [asyncio.ensure_future(self._compute(part)) for part in self._joined]
+        gone = asyncio.ensure_future(self._any_gone.wait())
+        whole = asyncio.gather(*steps)
+        try:
+            await asyncio.wait({whole, gone}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            whole.cancel()
+            gone.cancel()
+
     async def _compute(self, part: int) -> None:
         """Have another part compute something; one that is gone never does."""
-        done = self._computed[part] = asyncio.Event()
+        done = asyncio.Event()
+        self._steps.setdefault(part, deque()).append(done)
         self._joined[part].write(b"STEP\n")
         await done.wait()
 

@@ -18,8 +18,8 @@ from vllmd.util.loop_lag import LoopLag
 from vllmd.util.units import format_duration
 
 LAST_ASK_S = 60.0
-"""So long before a generation is ended for a host that cannot be reached, a quiet engine is asked
-for a token: one that answers has not lost that host."""
+"""So long before a generation is ended for a host that is cut off, a quiet engine is asked for a
+token, or a quarter of `hang_s` before: one that answers has not lost that host."""
 
 
 class GroupRanks:
@@ -58,7 +58,8 @@ class GroupRanks:
     def _is_to_ask(self) -> bool:
         if self._own().status.state is not State.READY or self._is_older():
             return False
-        last_s = max(self.limits.red_s, self.limits.end_s - LAST_ASK_S)
+        end_s = self.limits.end_s
+        last_s = max(self.limits.red_s, end_s - min(LAST_ASK_S, end_s / 4))
         return self._is_data or any(p.known().cut_s >= last_s for p in self._peers.values())
 
     def saw(self, reading: Reading) -> None:

@@ -37,6 +37,30 @@ async def test_head_serves_when_all_have_joined(tensor: bool) -> None:
     assert await head.admit(None) is None
 
 
+@pytest.mark.parametrize("tensor", [True, False])
+async def test_requests_at_once_are_all_computed(tensor: bool) -> None:
+    port = free_port()
+    head = Head(part(tensor=tensor, part=0, port=port))
+    await joined(head, part(tensor=tensor, part=1, port=port))
+    asked = [head.admit(None if tensor else 1) for _ in range(20)]
+    assert await asyncio.wait_for(asyncio.gather(*asked), 10) == [None] * 20
+
+
+async def test_tensor_parallel_step_waits_for_a_part_that_is_silent_and_ends_with_one() -> None:
+    port = free_port()
+    head = Head(part(tensor=True, part=0, port=port))
+    gathering = asyncio.ensure_future(head.gather())
+    await asyncio.sleep(0.1)
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"1\n")
+    await gathering
+    step = asyncio.ensure_future(head.admit(None))
+    await asyncio.sleep(0.1)
+    assert not step.done()
+    writer.close()
+    assert "127.0.0.1" in str(await asyncio.wait_for(step, 10))
+
+
 async def test_head_that_loads_dies_of_a_member_that_comes_twice() -> None:
     port = free_port()
     head = Head(part(tensor=False, part=0, port=port, parts=3))
