@@ -134,6 +134,9 @@ class EngineGroup:
     def saw(self, reading: Reading) -> None:
         """Note what the engine's page shows."""
 
+    def was_failing(self, end: Exit) -> None:
+        """Note how a run that the group ends would have ended by itself."""
+
     def use_probe(self, ask: Callable[[int | None], Awaitable[str | None]]) -> None:
         """Say how one data parallel rank is asked for a token."""
 

@@ -302,6 +302,12 @@ class Runs:
         ended = await asyncio.to_thread(exits.explain, masked, printed, served=served)
         return ended, printed
 
+    async def failing(self, run: RunRecord) -> Exit:
+        """Return how a run that goes on would be explained if it ended by itself now."""
+        end = Exit("0", requested=False, at=self._clock.time(), run_id=run["run_id"])
+        masked, printed = exits.masked(end, self._context.mask), await self.printed(run)
+        return await asyncio.to_thread(exits.explain, masked, printed, served=True)
+
     def lost(self, run_id: str, killed: list[str]) -> Exit:
         """Return the end of a run whose shim was killed, and with it the knowledge how."""
         at = self._clock.time()

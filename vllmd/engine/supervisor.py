@@ -309,6 +309,8 @@ class Supervisor(WantedEngine):
         if not client.exited.done():
             if self._leaving and not self._must_stop and not to_end:
                 return None
+            if to_end and self._group.is_member:
+                self._group.was_failing(await self._parts.runs.failing(client.run))
             if self._must_stop and not to_end:
                 await self._leave_group(client)
             await self._end(client, stall)

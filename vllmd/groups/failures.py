@@ -19,6 +19,10 @@ FIRST_CAUSE_S = 15.0
 """How long a head that ended waits for what the others say of their ends: a tree takes seconds."""
 PEERS_FAULT = frozenset({"peer_lost", "engine_core_died", "nccl_failure", "worker_died", "unknown"})
 """Causes behind which an earlier end on another host may be."""
+FOLLOWS = PEERS_FAULT - {"worker_died", "engine_core_died"} | {
+    *("killed", "group_lost", "member_ended", "rendezvous_timeout", "dist_unreachable"),
+}
+"""What a member says when it is the head that is gone, or nothing went wrong."""
 
 
 class GroupFailures:
@@ -72,8 +76,10 @@ class GroupFailures:
             ask()
             await self._lag.clock.sleep(ASK_AGAIN_S)
         own = end_of(end, generation, self._lag.clock.time())
-        found = rules.first_end(generation, self._host, own, self._aged())
-        self.last = found or (self._host, own)
+        found = rules.first_end(generation, self._host, own, self._aged()) or (self._host, own)
+        if found[1] is own and own.cause in PEERS_FAULT:
+            found = self._trouble_of(generation) or found
+        self.last = found
         if lost is not None and self.last[0] == self._host:
             self.last = lost, own  # nothing was heard of it any more
         self._tell()
@@ -81,6 +87,12 @@ class GroupFailures:
         if host == self._host or first is own or first.cause is None:
             return end
         return attrs.evolve(end, diagnosis=_diagnosis(host, first))
+
+    def _trouble_of(self, generation: str) -> tuple[str, EndOfPart] | None:
+        """Return a host whose part had failed, and went on until the head ended of it."""
+        pages = [peer.page for peer in self._peers.values() if peer.page is not None]
+        found = ((p.host, p.trouble) for p in pages if p.trouble is not None)
+        return next((each for each in found if each[1].generation == generation), None)
 
     def _aged(self) -> list[GroupPage]:
         """Return the newest page of each, with ages as they are now."""
@@ -98,6 +110,8 @@ class GroupFailures:
         if any(
             p.ended and p.ended.generation == generation and not p.ended.requested for p in pages
         ):
+            return True
+        if self._trouble_of(generation) is not None and own.cause in PEERS_FAULT:
             return True
         newer = all((p.asked_at or 0) > asked_at or p.page is None for p in self._peers.values())
         return newer and own.cause not in PEERS_FAULT
@@ -117,6 +131,15 @@ def end_of(end: Exit, generation: str, now: float) -> EndOfPart:
         advice=why.advice if why else None,
         evidence=why.evidence if why else (),
     )
+
+
+def own_trouble(end: Exit, generation: str, now: float) -> EndOfPart | None:
+    """Return what a member's run had said of a failure of its own; None if nothing it had."""
+    why = end.diagnosis
+    if why is None or why.cause in FOLLOWS:
+        return None
+    text = "failed, and was ended with its group"
+    return attrs.evolve(end_of(end, generation, now), text=text)
 
 
 def _diagnosis(host: str, first: EndOfPart) -> Diagnosis:

@@ -70,6 +70,8 @@ class GroupPage:
     wish: GroupWish | None = None
     ended: EndOfPart | None = None
     """The last end of a run of this host."""
+    trouble: EndOfPart | None = None
+    """Of a member: what its last run had said of a failure of its own when the group ended it."""
     failure: EndOfPart | None = None
     """Of the head: the first end of the last generation that failed."""
     failed_host: str | None = None
@@ -120,6 +122,7 @@ def for_others(page: GroupPage, mask: Callable[[str], str]) -> GroupPage:
         page,
         problem=page.problem and told(page.problem),
         ended=end(page.ended),
+        trouble=end(page.trouble),
         failure=end(page.failure),
     )
 
@@ -132,7 +135,7 @@ def from_json(shown: Mapping[str, Any]) -> GroupPage:
     if int(shown["schema"]) < SCHEMA:
         raise ValueError(f"schema {shown['schema']!r} is too old")
     known = {each.name: shown[each.name] for each in attrs.fields(GroupPage) if each.name in shown}
-    for name in ("ended", "failure"):
+    for name in ("ended", "trouble", "failure"):
         if known.get(name) is not None:
             known[name] = _end(known[name])
     if known.get("wish") is not None:

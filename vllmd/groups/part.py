@@ -17,7 +17,7 @@ from vllmd.errors import VllmdError
 from vllmd.events.base import emit
 from vllmd.events.groups import GroupWishHeard
 from vllmd.groups import rules
-from vllmd.groups.failures import GroupFailures, end_of
+from vllmd.groups.failures import GroupFailures, end_of, own_trouble
 from vllmd.groups.own import Identity, OwnEngine
 from vllmd.groups.page import RESTART, START, EndOfPart, GroupPage, GroupWish, role_of
 from vllmd.groups.peers import PeerWatch
@@ -70,6 +70,7 @@ class GroupPart(EngineGroup):
         self._step = Decision()
         self._silences = Silences(self._log)
         self._end: tuple[str, GroupEnd] | None = None
+        self._trouble: EndOfPart | None = None
         self._acted: GroupWish | None = None
         self._wish: GroupWish | None = None
         self.ends_hung = True
@@ -133,6 +134,7 @@ class GroupPart(EngineGroup):
             problem=status.hold.reason if status.hold else status.problem,
             wish=self._wish,
             ended=self._last_end(status),
+            trouble=self._trouble,
             failure=failed[1],
             failed_host=failed[0],
             addresses=ThisHost.look().all_addresses,
@@ -146,6 +148,10 @@ class GroupPart(EngineGroup):
             return None
         generation = end.run_id.rpartition("-")[0] if self.is_member else end.run_id
         return end_of(end, generation, self._clock.time())
+
+    def was_failing(self, end: Exit) -> None:
+        """Note how a run that the group ends would have ended by itself, for the head."""
+        self._trouble = own_trouble(end, end.run_id.rpartition("-")[0], self._clock.time())
 
     # --- what follows ------------------------------------------------------------------------
 

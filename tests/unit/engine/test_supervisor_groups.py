@@ -12,6 +12,7 @@ import pytest
 from tests.helpers.make import engine
 from tests.helpers.scene import Scene, running
 from vllmd.config import command
+from vllmd.engine.exits import Exit
 from vllmd.engine.gpu_interface import Shortage
 from vllmd.engine.group_interface import ALONE, EngineGroup, GroupEnd
 from vllmd.engine.operator_requests import OperatorRequests
@@ -28,6 +29,7 @@ class GroupOfATest(EngineGroup):
         self.end: asyncio.Future[GroupEnd] = asyncio.get_running_loop().create_future()
         self.released: list[str] = []
         self.wishes: list[str] = []
+        self.failing: list[Exit] = []
 
     async def next_run(
         self,
@@ -52,6 +54,9 @@ class GroupOfATest(EngineGroup):
 
     def wished(self, what: str) -> None:
         self.wishes.append(what)
+
+    def was_failing(self, end: Exit) -> None:
+        self.failing.append(end)
 
 
 def belongs(scene: Scene, group: EngineGroup, **other: Any) -> None:
@@ -102,6 +107,28 @@ async def test_run_is_ended_by_the_newest_group(tmp_path: Path) -> None:
         last = scene.supervisor.status.last_exit
         assert last is not None
         assert last.label == "group_lost"
+
+
+async def test_member_that_its_group_ends_is_looked_at_first_for_a_failure_of_its_own(
+    tmp_path: Path,
+) -> None:
+    """A worker of it may have died long before its main process notices."""
+    async with ready_member(tmp_path) as (scene, member):
+        assert scene.supervisor.run_now is not None
+        run_id = scene.supervisor.run_now.run_id
+        line = "Worker proc VllmWorker-1 died unexpectedly (exit code: -9), shutting down executor."
+        log = Path(scene.settings.context.log_path)
+        said = f"(MainProcess pid=7) ERROR 11-28 21:48:04 [x.py:1] {line}\n"
+        log.write_text((log.read_text() if log.exists() else "") + said)
+        member.end.set_result(GroupEnd("the head runs this start no more"))
+        await scene.until(lambda: scene.supervisor.status.last_exit is not None)
+        assert [end.run_id for end in member.failing] == [run_id]
+        assert member.failing[0].diagnosis is not None
+        assert member.failing[0].diagnosis.cause == "worker_died"
+        last = scene.supervisor.status.last_exit
+        assert last is not None
+        assert last.requested
+        assert last.diagnosis is None
 
 
 async def test_release_of_a_group_that_is_none_any_more_is_not_waited_for(tmp_path: Path) -> None:

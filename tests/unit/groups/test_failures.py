@@ -1,5 +1,7 @@
 import asyncio
 
+import pytest
+
 from tests.helpers.clock import settle
 from tests.helpers.grouped import HOSTS, Grouped
 from vllmd.engine.causes.base import Diagnosis, Kind
@@ -75,3 +77,52 @@ async def test_first_cause_an_end_that_was_asked_for_is_none() -> None:
     asking = asyncio.ensure_future(made.head.first_cause(own))
     await made.clock.advance(FIRST_CAUSE_S + 1)
     assert await asking == own
+
+
+DIED = Diagnosis("worker_died", Kind.TRANSIENT, "A worker died.", "Look.", ("exit code: -9",))
+
+
+@pytest.mark.parametrize(
+    ("own", "theirs", "blamed"),
+    [
+        (PEER, DIED, 1),
+        (PEER, OOM, 1),
+        (PEER, PEER, 0),
+        (PEER, None, 0),
+        (OOM, DIED, 0),
+    ],
+)
+async def test_first_cause_a_member_that_had_failed_and_went_on_is_told(
+    own: Diagnosis, theirs: Diagnosis | None, blamed: int
+) -> None:
+    """A worker of it is killed, the head dies of that at once, and its main process is slow."""
+    made = Grouped()
+    generation = await made.serving()
+    asking = asyncio.ensure_future(
+        made.head.first_cause(end_of(generation, made.clock.time(), own))
+    )
+    await settle()
+    seen = Exit("0", requested=False, at=0.0, run_id=f"{generation}-1", diagnosis=theirs)
+    made.member.was_failing(seen)
+    made.hear(0, 1)
+    await made.clock.advance(FIRST_CAUSE_S + 1)
+    found = (await asking).diagnosis
+    assert found is not None
+    assert made.head.status().failed_host == HOSTS[blamed]
+    assert found.cause == (theirs if blamed and theirs else own).cause
+    made.own[0].end("0", made.clock.time(), diagnosis=own)
+    made.hear(1, 0)
+    assert made.member.status().failed_host == HOSTS[blamed]
+
+
+async def test_first_cause_trouble_of_an_earlier_generation_is_none() -> None:
+    made = Grouped()
+    generation = await made.serving()
+    made.member.was_failing(Exit("0", requested=False, at=0.0, run_id="older-1", diagnosis=DIED))
+    made.hear(0, 1)
+    asking = asyncio.ensure_future(
+        made.head.first_cause(end_of(generation, made.clock.time(), PEER))
+    )
+    await made.clock.advance(FIRST_CAUSE_S + 1)
+    await asking
+    assert made.head.status().failed_host == HOSTS[0]
