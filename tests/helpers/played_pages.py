@@ -71,6 +71,12 @@ class PlayedPages:
         self._waited_for = None
         return self._add(Page(time.time(), page), minutes)
 
+    def begin_anew(self) -> Self:
+        """Forget what was scraped so far, but not a page that was waited for."""
+        for each in (self._pages, self._rows, self._began):
+            each.clear()
+        return self
+
     def away(self, minutes: int) -> Self:
         """Let scrapes fail, as one does now: nobody listens there."""
         with pytest.raises(httpx.ConnectError):

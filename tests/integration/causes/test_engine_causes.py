@@ -49,6 +49,8 @@ USUAL: dict[str, object] = {
     "more": "",
 }
 ENDS = "vllmd_daemon_unexpected_ends_total"
+FAULTY = ("held", "slow", "stuck", "down")
+"""Those that do not serve, one of them once it has died."""
 SERVE = ("well", "down", "loops", "hangs", "lost", "wrong")
 
 
@@ -73,7 +75,7 @@ def host(tmp_path_factory: pytest.TempPathFactory, ports: Mapping[str, int]) -> 
 
 @pytest.fixture
 def pages(host: Site, watch: Watch, alert: str) -> Watched:
-    return watch(host, alert).look(20)
+    return watch(host, alert).well(beside=FAULTY)
 
 
 def core(host: Site, engine: str) -> int:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +29,7 @@ class GpuHost:
 
     def __init__(self, made: Site, fake: FakeNvml) -> None:
         self.site, self.fake = made, fake
+        self._killed_at = 0.0
 
     @property
     def core(self) -> int:
@@ -40,6 +42,17 @@ class GpuHost:
         """Let the readers of GPUs start anew."""
         for reader in reader_pids(self.site.daemon.pid):
             os.kill(reader, signal.SIGKILL)
+        self._killed_at = time.time()
+
+    def is_read(self) -> None:
+        """Wait until the new readers have read: until then NVML is down on the page."""
+
+        def newly() -> bool:
+            read_at = self.site.samples("vllmd_nvml_last_success_timestamp_seconds")
+            up = self.site.samples("vllmd_nvml_up")
+            return all(at > self._killed_at for at in read_at.values()) and all(up.values())
+
+        wait_for("a reading of the new readers", newly, BUSY_S)
 
     def forget_xids(self) -> None:
         """Let the daemon know of no Xid, as after a boot."""
@@ -76,7 +89,7 @@ def pages(host: GpuHost, watch: Watch, alert: str) -> Watched:
     made = watch(host.site, alert)
     made.until(f'{OWNED}{{owner="engine",vllmd_engine="chat"}}', 60 * GIB)
     made.until('vllmd_gpu_ecc_errors_total{gpu="0",error="uncorrected"}', 0)
-    return made.look(20)
+    return made.well()
 
 
 SCRIPTED = [
@@ -282,6 +295,7 @@ def test_xid_after_which_nobody_reboots(host: GpuHost, pages: Watched) -> None:
     """The driver is too old to say what is still to be done."""
     host.fake.change(**{"field.230": None})
     host.read_again()
+    host.is_read()
     host.fake.change_keys({"event": "3 1 79"})
     name = 'vllmd_gpu_xid_last_timestamp_seconds{xid="79",gpu="1"}'
     try:

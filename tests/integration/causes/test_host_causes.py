@@ -75,7 +75,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture
 def pages(host: Site, watch: Watch, alert: str) -> Watched:
-    return watch(host, alert).look(20)
+    return watch(host, alert).well()
 
 
 def leave(host: Site, share: float) -> None:
@@ -89,6 +89,17 @@ def leave(host: Site, share: float) -> None:
 def empty(host: Site, pages: Watched) -> None:
     (host.folder / "disk" / "filler").unlink(missing_ok=True)
     pages.until_above(LOGS, SIZE / 2)
+
+
+@about("VllmdDiskFilling")
+def test_cause_begins_with_a_page_that_has_forgotten_the_one_before(
+    host: Site, watch: Watch, pages: Watched, alert: str
+) -> None:
+    """The page says for seconds more that a disk is full which is empty again."""
+    filler = fill(host.folder / "disk")
+    pages.until_below(LOGS, 0.01 * SIZE)
+    filler.unlink()
+    watch(host, alert).well().nothing()
 
 
 @about("VllmdDiskFull")

@@ -59,7 +59,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def pages(host: Site, watch: Watch, alert: str) -> Watched:
     say_free(host.folder, 20 * GIB)
     made = watch(host, alert).until(FREE, 20 * GIB)
-    return made.until('vllmd_gpu_memory_by_owner_bytes{owner="engine"}', 100 * GIB).look(20)
+    return made.until('vllmd_gpu_memory_by_owner_bytes{owner="engine"}', 100 * GIB).well()
 
 
 def within(host: Site, *command: str, given: int | None = None) -> None:

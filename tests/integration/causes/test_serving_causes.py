@@ -41,7 +41,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 @pytest.fixture
 def pages(host: Site, watch: Watch, alert: str) -> Watched:
     """The pages so far, of a host whose engine has answered well for an hour."""
-    made = watch(host, alert)
+    made = watch(host, alert).well()
     answered(host, made)
     made.look()
     for _ in range(20):

@@ -26,7 +26,7 @@ def pages(host: Site, watch: Watch, alert: str) -> Watched:
     """The pages so far, of a host whose engine serves, and whose weights are kept."""
     if weights(host)["state"] != "ready":
         assert host.vllmd("restart", "chat", "--wait").returncode == 0
-    return watch(host, alert).until(f'{STATE}{{state="ready"}}', 1).look(20)
+    return watch(host, alert).until(f'{STATE}{{state="ready"}}', 1).well()
 
 
 def weights(host: Site) -> dict[str, Any]:
