@@ -10,8 +10,9 @@ import httpx
 import pytest
 
 from tests.helpers.browser import Browser, browsing
-from tests.helpers.fleet.scenes import SCENES, STEP_S
-from tests.helpers.fleet.storage import hour, storing
+from tests.helpers.fleet.flapping import flapping
+from tests.helpers.fleet.scenes import SCENES, SHOWN_MIN, STEP_S
+from tests.helpers.fleet.storage import Shown, hour, storing
 from tests.helpers.site import needs
 from tools.pictures import renderer
 from tools.pictures.renderer import Drawn, View
@@ -19,6 +20,13 @@ from tools.pictures.renderer import Drawn, View
 ROOT = Path(__file__).parents[2]
 PICTURES = ROOT / "build" / "dashboards"
 NAMES = [make.__name__ for make in SCENES]
+STORED = (*SCENES, flapping)
+"""One more, of what comes and goes, is looked at by tests of its own."""
+
+
+def shown_hour(scene: str) -> Shown:
+    """Return the hour of a scene."""
+    return hour([make.__name__ for make in STORED].index(scene))
 
 
 @attrs.frozen
@@ -33,7 +41,7 @@ class Gallery:
         self, scene: str, dashboard: str, *, whole: bool = True, name: str = "", **look: Any
     ) -> Drawn:
         """Draw one; `look` is of `View`."""
-        shown = hour(NAMES.index(scene))
+        shown = shown_hour(scene)
         values = {"begin": shown.begin, "end": shown.end, **look}
         view = View(dashboard=dashboard, scrape_s=STEP_S, **values)
         kind = name or ("whole" if whole else "first-screen")
@@ -42,12 +50,20 @@ class Gallery:
 
     def value(self, scene: str, expr: str) -> float | None:
         """Return what a panel's query finds at the end of a scene; None if it finds nothing."""
-        every = re.sub(r"\$(job|instance|engine)", ".*", expr)
-        end = hour(NAMES.index(scene)).end
-        asked: dict[str, str | float] = {"query": every, "time": end}
+        found = self.found(scene, expr)
+        return found[0][1] if found else None
+
+    def found(
+        self, scene: str, expr: str, minute: float = SHOWN_MIN
+    ) -> list[tuple[dict[str, str], float]]:
+        """Return the series that a panel's query finds then: labels and value."""
+        every = re.sub(r"\$(job|instance|engine|gpu)", ".*", expr)
+        every = every.replace("$__rate_interval", "2m").replace("$__range", "1h")
+        at = shown_hour(scene).begin + 60 * minute
+        asked: dict[str, str | float] = {"query": every, "time": at}
         url = f"{self.prometheus}/api/v1/query"
-        found = httpx.get(url, params=asked, trust_env=False).json()["data"]["result"]
-        return float(found[0]["value"][1]) if found else None
+        series = httpx.get(url, params=asked, trust_env=False).json()["data"]["result"]
+        return [(each["metric"], float(each["value"][1])) for each in series]
 
 
 @pytest.fixture(scope="session")
@@ -55,7 +71,7 @@ def gallery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gallery]:
     needs("prometheus")
     folder = tmp_path_factory.mktemp("scenes")
     with (
-        storing(folder / "p", SCENES) as prometheus,
+        storing(folder / "p", STORED) as prometheus,
         renderer.served(renderer.built(), ROOT / "dashboards") as url,
         browsing(tmp_path_factory.mktemp("chromium")) as browser,
     ):

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.dashboards.conftest import NAMES, Gallery
+from tests.helpers.fleet.gpus import TOTAL
 from tests.helpers.fleet.scenes import SHOWN_MIN
 from tests.helpers.fleet.storage import hour
 from tests.helpers.seen import findings
@@ -137,6 +138,27 @@ def test_engine_that_sleeps_is_none_that_is_missing(
         if (panel.title, query.legend) == (title, legend)
     ]
     assert gallery.value("eight_gpus", asked) == value
+
+
+def test_memory_of_a_gpu_is_not_more_than_there_is(gallery: Gallery) -> None:
+    """An engine ended, and another one came: what ended is not added to what is free."""
+    drawn = gallery.draw("outage", "gpu", rows_open=False, name="rows-closed")
+    pictures = [panel for panel in drawn.panels if panel["title"].startswith("GPU ")]
+    assert len(pictures) == 2
+    assert all(panel["axes"]["bytes"][1] <= 1.2 * TOTAL for panel in pictures)
+
+
+@pytest.mark.parametrize("minute", [30, 50])
+def test_numbers_of_an_engine_that_is_gone_are_not_its_last_ones(
+    gallery: Gallery, minute: int
+) -> None:
+    """Grafana shows the last value that there was: each query has one at any time."""
+    for panel in NUMBERS:
+        for query in panel.queries:
+            if not query.instant:
+                found = gallery.found("flapping", query.expr.replace("$instance", "gone"), minute)
+                wanted = 0.0 if panel.title == "Alerts" else -1.0
+                assert [value for _, value in found] == [wanted], (panel.title, query.legend)
 
 
 @pytest.mark.parametrize("zoom_s", [SHOWN_MIN * 60, WEEK_S], ids=["hour", "week"])

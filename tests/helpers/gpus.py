@@ -48,19 +48,24 @@ class GpuScene:
         self.kernel: str | None = "580.1"
         self.library: str | None = "580.1"
         self.told: list[str] = []
+        self._folder, self._monkeypatch = folder, monkeypatch
+        self.begin_anew()
+        self.fast()
+
+    def begin_anew(self) -> None:
+        """Let another daemon begin, with what the one before wrote down; it has read nothing."""
         self.gpus = GpuService(
             self.config,
             command.build_all(self.config),
             lambda: list(self.engines.values()),
             self.clock,
-            GpuStateFile(folder / "gpus.json"),
+            GpuStateFile(self._folder / "gpus.json"),
         )
-        monkeypatch.setattr(self.gpus.reader, "tell", self._tell)
+        self._monkeypatch.setattr(self.gpus.reader, "tell", self._tell)
         self.gpus.reader.fast.problem = None
         self.titles: dict[int, str] = {}
         self.say("hello", source="nvml", driver="580.1", library="/x/libnvidia-ml.so.580.1")
         self.say("devices", devices=[self.device(G1, 0), self.device(G2, 1)])
-        self.fast()
 
     def _identify(self, pid: int, size: int | None, _shims: Any, notes: Any) -> Holder:
         owner = self.owners[pid]

@@ -9,6 +9,7 @@ import attrs
 from tests.timelines.promtool import Firing, alert_named, firing
 from tests.timelines.scenes import Scene, scenes
 from tests.timelines.signals import Fault
+from vllmd.monitoring.rules import AlertSeverity
 
 SLACK_STEPS = 2
 """A gap may move an alert by the sample that is missing, and the one beside it."""
@@ -37,6 +38,7 @@ class Outcome:
             "lasts": self.fault.lasts,
             "step": self.fault.step,
             "once": self.fault.once,
+            "flapping": self.fault.flapping,
             "short": self.played["short"].lasts if "short" in self.played else None,
             "renamed": self.played["renamed"].renamed if "renamed" in self.played else None,
             "scenes": found,
@@ -68,6 +70,7 @@ def complaints(outcome: Outcome) -> Iterator[str]:
         return
     yield from _of_the_fault(outcome)
     yield from _of_disturbances(outcome)
+    yield from _of_flapping(outcome)
 
 
 def _of_the_fault(outcome: Outcome) -> Iterator[str]:
@@ -88,7 +91,7 @@ def _of_the_fault(outcome: Outcome) -> Iterator[str]:
 def _of_disturbances(outcome: Outcome) -> Iterator[str]:
     fault, found = outcome.fault, outcome.firing
     fires = found["fires"].first
-    for name in ("gap-before", "gap-while", "reset"):
+    for name in ("gap-before", "gap-while", "restarted", "reset"):
         if name not in outcome.played:
             continue
         if name not in found:
@@ -102,3 +105,21 @@ def _of_disturbances(outcome: Outcome) -> Iterator[str]:
         over = found["renamed"].last + fault.step - renamed_at
         if over > RENAMED_STEPS * fault.step:
             yield f"renamed: fires for {over} min more"
+
+
+def _of_flapping(outcome: Outcome) -> Iterator[str]:
+    """Yield what is wrong where the fault comes and goes: silence, or a message each time."""
+    fault, scene = outcome.fault, outcome.played["flaps"]
+    found, critical = outcome.firing.get("flaps"), _is_critical(fault.alert)
+    if found is None:
+        if critical and not fault.flapping:
+            yield "flaps: silent"
+        return
+    assert scene.flaps is not None
+    breaks = found.last + fault.step - found.first - found.minutes
+    if breaks > 2 * scene.flaps and not fault.flapping:
+        yield f"flaps: it resolves, and fires again, for {breaks} min in all"
+
+
+def _is_critical(alert: str) -> bool:
+    return alert_named(alert).severity is AlertSeverity.CRITICAL

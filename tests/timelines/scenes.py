@@ -7,6 +7,8 @@ import attrs
 from tests.timelines.signals import Fault, Signal, gauge
 
 REBOOT_M = 6
+FLAP_STEPS = 2
+"""So long something that comes and goes is there, and is not: two samples each."""
 ALWAYS = (
     gauge("up", 1.0, 1.0, job="vllmd"),
     gauge("vllmd_engine_wanted", 1.0, 1.0, vllmd_engine="chat"),
@@ -29,8 +31,19 @@ class Scene:
     """Minutes in which the scrape fails."""
     reset: int | None = None
     """When counters begin anew."""
+    flaps: int | None = None
+    """For how long it is there, and then is not, and so on."""
     renamed: int | None = None
     """When the engine has another name, or the GPU another identity, and is well."""
+
+    def wrong(self, minute: int, step: int) -> int:
+        """Return for how long something has been wrong, with what goes wrong in this step."""
+        if not 0 <= minute < self.lasts:
+            return 0
+        if self.flaps is None:
+            return minute + step
+        periods, since = divmod(minute, self.flaps)
+        return since + step if periods % 2 == 0 else 0
 
 
 def scenes(fault: Fault, fires: int) -> Iterator[Scene]:
@@ -45,12 +58,15 @@ def scenes(fault: Fault, fires: int) -> Iterator[Scene]:
             halfway = max(step, fires // 2 // step * step)
             yield Scene("gap-before", signals, lasts, frozenset({halfway}))
         yield Scene("gap-while", signals, lasts, frozenset({fires + 2 * step}))
+        away = fires + 2 * step
+        yield Scene("restarted", signals, lasts, frozenset({away}), reset=away + step)
     reboot = frozenset(range(0, max(REBOOT_M, step), step))
     yield Scene("reboot", signals, 0, reboot, reset=max(reboot) + step)
     if any(signal.of_an_engine_or_gpu for signal in signals):
         yield Scene("renamed", signals, lasts, renamed=fires + 2 * step)
     if any(signal.counter for signal in signals):
         yield Scene("reset", signals, lasts, reset=fires + 2 * step)
+    yield Scene("flaps", signals, lasts, flaps=FLAP_STEPS * step)
     yield Scene("alike", tuple(fault.alike.signals), lasts)
 
 
@@ -80,7 +96,7 @@ def _values(
     found: list[float | None] = []
     total = 0.0
     for minute in minutes:
-        wrong = minute + fault.step if 0 <= minute < scene.lasts else 0
+        wrong = scene.wrong(minute, fault.step)
         value = signal.value(wrong)
         if minute == scene.reset:
             total = 0.0

@@ -84,5 +84,7 @@ class Fault:
     """How far apart samples and evaluations are."""
     gaps: bool = True
     """Whether a scrape that fails is to change nothing; not where it is the fault itself."""
+    flapping: str = ""
+    """Why nobody need be told by this alert where the fault comes and goes, or who tells."""
     once: bool = False
     """Whether it is one thing that happened: it is told for a while, however long it lasts."""

@@ -26,6 +26,9 @@ without its timelines fails it. All times are in minutes.
 - *renamed*: the engine has another name, or the GPU was exchanged, in the middle of the fault:
   over after so many.
 - *counters anew*: the daemon was upgraded in the middle of the fault: it goes on being told.
+- *daemon restarted*: one scrape fails, and its counters begin anew: it goes on being told.
+- *comes and goes*: two minutes there, two minutes not, and so on. Told once and not each time, or
+  why this alert need not tell.
 - *looks alike*: what must not fire, and does not.
 
 An empty cell: there is no such thing for this alert.
@@ -62,6 +65,8 @@ HEAD = (
     "a reboot",
     "renamed",
     "counters anew",
+    "daemon restarted",
+    "comes and goes",
     "looks alike",
 )
 
@@ -79,6 +84,8 @@ def _row(name: str, told: dict[str, Any]) -> list[str]:
         _silence(scenes["reboot"]),
         _renamed(told) if "renamed" in scenes else "",
         _goes_on(scenes["reset"], first) if "reset" in scenes else "",
+        _goes_on(scenes["restarted"], first) if "restarted" in scenes else "",
+        _flaps(told),
         f"{plain(told['alike'])}: {_silence(scenes['alike'])}",
     ]
 
@@ -91,6 +98,13 @@ def _goes_on(firing: list[int] | None, first: int) -> str:
     if firing is None:
         return "**silent**"
     return "goes on" if firing[0] == first else f"goes on, {firing[0]}"
+
+
+def _flaps(told: dict[str, Any]) -> str:
+    if told["flapping"]:
+        return plain(told["flapping"])
+    found = told["scenes"]["flaps"]
+    return "silent" if found is None else f"told after {found[0]}"
 
 
 def _gaps(scenes: dict[str, Any], first: int) -> str:

@@ -145,6 +145,8 @@ def _gpu(gpu: dict[str, Any], now: float) -> list[str]:
     title = f"GPU {gpu['gpu']}  {gpu['name']}"
     if gpu["lost"]:
         why = gpu["lost"].replace("_", " ")
+        if gpu["lost_since"] is not None:
+            why += f" for {format_duration(now - gpu['lost_since'])}"
         return [terminal.style(f"{title}  cannot be read: {why} ({gpu['uuid']})", fg="red")]
     values = gpu["values"]
     shared = ["shares the host's memory"] if gpu.get("unified") else []

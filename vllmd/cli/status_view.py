@@ -349,13 +349,15 @@ def gpus(document: Mapping[str, Any], columns: int | None, *, short: bool = Fals
     if problem:
         yield from _told(f"no readings: {problem}", "red", indent="  ")
     for gpu in gpus:
-        yield from islice(_gpu(gpu, columns), 1 if short else None)
+        yield from islice(_gpu(gpu, columns, document.get("at")), 1 if short else None)
 
 
-def _gpu(gpu: Mapping[str, Any], columns: int | None) -> Iterator[str]:
+def _gpu(gpu: Mapping[str, Any], columns: int | None, now: float | None) -> Iterator[str]:
     title = f"{gpu['gpu']}  "
     if gpu["lost"]:
         lost = f"{title}{gpu['name']} cannot be read: {gpu['lost'].replace('_', ' ')}"
+        if now is not None and gpu.get("lost_since") is not None:  # older daemons do not tell
+            lost += f", for {format_duration(now - gpu['lost_since'])}"
         yield from _told(lost, "red", indent="  ")
         return
     total, used = gpu["memory_total_bytes"], gpu["memory_used_bytes"]

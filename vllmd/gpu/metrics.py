@@ -64,6 +64,11 @@ def _rows(devices: Sequence[DeviceFigures]) -> Iterator[Metric]:
 
 def _identity(figures: GpuFigures) -> Iterator[Metric]:
     up = _family("up", "Whether the GPU answers.", GPU)
+    lost = _family(
+        "lost_timestamp_seconds",
+        "Since when the GPU does not answer, in seconds since the epoch; only while it is so.",
+        GPU,
+    )
     info = _family(
         "info",
         "Always 1; the labels say what it is, and of which GPU it is an instance (MIG).",
@@ -86,9 +91,11 @@ def _identity(figures: GpuFigures) -> Iterator[Metric]:
             total = each.values.get("memory_total_bytes", 0.0)
             floor.add_metric(_of(each), figures.host_memory_floor * total)
         up.add_metric(_of(each), each.lost is None)
+        if each.lost_since is not None:
+            lost.add_metric(_of(each), each.lost_since)
         about = [device.name, device.pci_bus_id, device.parent or "", each.profile]
         info.add_metric([*_of(each), *about], 1)
-    yield from (up, info, *(family for family in (unified, floor) if family.samples))
+    yield from (up, info, *(family for family in (lost, unified, floor) if family.samples))
 
 
 def _memory(figures: GpuFigures) -> Iterator[Metric]:

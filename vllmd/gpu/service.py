@@ -78,7 +78,6 @@ class GpuService:
         self.xids = XidLog(self._state.xids)
         self._pace_s = settings.processes_s
         self._awaiting: set[asyncio.Event] = set()
-        self._known_lost: dict[str, str] = {}
         self._driver = self._library = ""
 
     def _make_reader(self) -> Readers:
@@ -132,14 +131,15 @@ class GpuService:
         self._look_at_driver()
 
     def _tell_lost(self) -> None:
-        lost, before = dict(self.latest.lost), self._known_lost
-        self._known_lost = lost
-        for uuid in lost.keys() - before.keys():
-            device = self.latest.devices[uuid]
-            emit(_log, GpuLost(gpu=device.label, uuid=uuid, reason=lost[uuid]))
-        for uuid in before.keys() - lost.keys():
-            device = self.latest.devices[uuid]
-            emit(_log, GpuFound(gpu=device.label, uuid=uuid, after=before[uuid]))
+        lost, known, devices = self.latest.lost, self._state.lost, self.latest.devices
+        for uuid in lost.keys() ^ known.keys():
+            _, why = known.pop(uuid, (0.0, ""))
+            if uuid in lost:
+                known[uuid] = self.now(), lost[uuid]
+                emit(_log, GpuLost(gpu=devices[uuid].label, uuid=uuid, reason=lost[uuid]))
+            elif uuid in devices:
+                emit(_log, GpuFound(gpu=devices[uuid].label, uuid=uuid, after=why))
+            self._state_file.save(self._state)
 
     def _set_pace(self) -> None:
         wanted = self._periods.processes_s
@@ -249,7 +249,7 @@ class GpuService:
         return name in self._state.processes.values()
 
     def values(self, device: Device) -> dict[str, float]:
-        """Return the figures of a GPU by `Row.key`; none of them is old."""
+        """Return the figures of a GPU by `Row.key`; none is old."""
         return self.latest.values(device.uuid, self._clock.monotonic())
 
     def gpus_of(self, engine: EngineConfig) -> list[Device]:
@@ -338,6 +338,7 @@ class GpuService:
                     margins.get(uuid, {}),
                     self.xids.of(uuid),
                     budgets.get(uuid, {}),
+                    self._state.lost.get(uuid, (None,))[0],
                 )
             )
         return GpuFigures(
@@ -362,9 +363,8 @@ class GpuService:
 
     def _problem(self) -> ReaderProblem | None:
         if self.source == NONE:
-            return ReaderProblem(
-                "disabled", "no NVIDIA GPU is in this host, or gpu.source is 'none'"
-            )
+            why = "no NVIDIA GPU is in this host, or gpu.source is 'none'"
+            return ReaderProblem("disabled", why)
         return self.reader.problem
 
     # --- what is done ------------------------------------------------------------------------

@@ -48,6 +48,8 @@ class DeviceFigures:
     xids: tuple[SeenXid, ...]
     budgets: Mapping[str, float] = attrs.field(factory=dict)
     """What that engine takes by its share of the GPU, in bytes."""
+    lost_since: float | None = None
+    """Of one that does not answer by itself, in seconds since the epoch."""
 
     @property
     def profile(self) -> str:
@@ -67,6 +69,7 @@ class DeviceFigures:
             "profile": self.profile or None,
             "unified": device.unified,
             "lost": self.lost,
+            "lost_since": self.lost_since,
             "values": dict(self.values),
             "peaks": dict(self.peaks),
             "owners": [

@@ -34,6 +34,9 @@ class GpuState:
     held: dict[str, tuple[str, tuple[str, ...]]] = attrs.field(factory=dict)
     """By engine: the hash of its command, and the UUIDs of the GPUs that it had memory of, when it
     was last ready."""
+    lost: dict[str, tuple[float, str]] = attrs.field(factory=dict)
+    """By the UUID of a GPU that does not answer: since when, in seconds since the epoch, and why.
+    So the next daemon does not tell it once more."""
     mismatch: str | None = None
     """The sentence about a driver that was changed: the next daemon knows it from the start."""
 
@@ -68,6 +71,7 @@ class GpuStateFile:
             "xids": [[u, x, n, at] for (u, x), (n, at) in state.xids.items()],
             "indices": dict(state.indices),
             "held": {e: [command, list(uuids)] for e, (command, uuids) in state.held.items()},
+            "lost": {u: [since, why] for u, (since, why) in state.lost.items()},
             "mismatch": state.mismatch,
         }
         if record != self._written or self._file.problem is not None:
@@ -90,6 +94,9 @@ def _from_json(record: Mapping[str, Any]) -> GpuState:
         held={
             str(e): (str(command), tuple(map(str, uuids)))
             for e, (command, uuids) in record.get("held", {}).items()
+        },
+        lost={
+            str(u): (float(since), str(why)) for u, (since, why) in record.get("lost", {}).items()
         },
         mismatch=record["mismatch"],
     )

@@ -8,6 +8,10 @@ GAP = "3m"
 """Longer than one failed scrape at Prometheus' usual interval of a minute."""
 
 
+AGAIN = "15m"
+"""In so long something that comes and goes is seen several times."""
+
+
 def last(selector: str) -> str:
     """Return the newest value, also while one scrape is missing."""
     return f"last_over_time({selector}[{GAP}])"
@@ -30,6 +34,20 @@ def still(selector: str, labels: str = "instance, vllmd_engine") -> str:
     Counts of an engine that was renamed, or a GPU that was exchanged, go on within their windows.
     """
     return f"and on ({labels}) {last(selector)}"
+
+
+def comes_and_goes(selector: str, times: int = 2, window: str = AGAIN) -> str:
+    """Return what is true of a series of 0 and 1 that became 1, or 0, so many times in a window.
+
+    Of a fault that is there every other minute `for` begins anew each time, so that nobody is
+    told; or somebody is told anew every other minute.
+    """
+    return f"changes({selector}[{window}]) > {2 * times - 2}"
+
+
+def condition_again(condition: str, window: str = AGAIN) -> str:
+    """Return the same of an expression that is 0 or 1 (`> bool`), each minute."""
+    return f"changes(({condition})[{window}:1m]) > 2"
 
 
 def rise(selector: str, window_m: int, ago_m: int = 0) -> str:

@@ -107,6 +107,8 @@ def _gpu_lost(document: Document) -> Iterator[ActiveCondition]:
     for gpu in document["gpus"]:
         if gpu["lost"] and _are_read(document):
             text = f"GPU {gpu['gpu']} does not answer: {gpu['lost']}"
+            if gpu["lost_since"] is not None:
+                text += f", for {format_duration(document['at'] - gpu['lost_since'])}"
             yield ActiveCondition(text, gpu=gpu["gpu"])
 
 

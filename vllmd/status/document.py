@@ -129,6 +129,7 @@ def gpu_to_json(found: DeviceFigures, host_memory_floor: float) -> dict[str, Any
         "profile": found.profile or None,
         "unified": device.unified,
         "lost": found.lost and LOST.get(found.lost, found.lost.replace("_", " ")),
+        "lost_since": found.lost_since,
         "memory_total_bytes": _whole(total),
         "memory_used_bytes": _whole(values.get("memory_used_bytes")),
         "memory_free_bytes": _whole(values.get("memory_free_bytes")),

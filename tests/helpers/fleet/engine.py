@@ -166,6 +166,13 @@ class SceneEngine:
         self.tell(told, self.name, at)
         self.becomes(State.HELD, at)
 
+    def counted_anew(self) -> None:
+        """Be seen by a daemon that has counted nothing of it yet."""
+        self.exits.clear()
+        self.causes.clear()
+        self.lines = dict.fromkeys(self.lines, 0)
+        self.restarts = self.requests_lost = 0
+
     # --- what is seen of it ------------------------------------------------------------------
 
     @property

@@ -23,7 +23,8 @@ class SceneGpu:
     """One GPU; what is set here is what its driver would tell."""
 
     index: int
-    lost: bool = False
+    lost_since: float | None = None
+    """Since when it does not answer, in seconds since the epoch."""
     foreign_bytes: int = 0
     orphan_bytes: int = 0
     leaked_bytes: int = 0
@@ -73,8 +74,9 @@ def figures(gpus: Sequence[SceneGpu], engines: Sequence[SceneEngine], now: float
 
 def _device(each: SceneGpu, engines: Sequence[SceneEngine]) -> DeviceFigures:
     device = gpu_device(each.uuid, index=each.index)
-    if each.lost:
-        return DeviceFigures(device, "lost", {}, {}, {}, (), {}, tuple(each.xids))
+    if each.lost_since is not None:
+        xids = tuple(each.xids)
+        return DeviceFigures(device, "lost", {}, {}, {}, (), {}, xids, {}, each.lost_since)
     holders = tuple(_holders(each, engines))
     used = sum(holder.bytes or 0 for holder in holders)
     memory = GpuMemory(total=TOTAL, reserved=RESERVED, free=TOTAL - RESERVED - used, used=used)

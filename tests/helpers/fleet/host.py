@@ -30,6 +30,7 @@ from vllmd.events.base import TypedEvent, to_fields
 from vllmd.events.daemon import DaemonStarted
 from vllmd.events.gpu import GpuXidSeen
 from vllmd.gpu.metrics import GpusCollector
+from vllmd.gpu.reader_process import ReaderProblem
 from vllmd.gpu.snapshot import SeenXid
 from vllmd.history.marks import RecentMarks
 from vllmd.history.metrics import HistoryCollector, MarksCollector
@@ -58,6 +59,8 @@ class SceneHost:
     ) -> None:
         self.name, self.engines, self.gpus = name, tuple(engines), tuple(gpus)
         self.answers = True
+        self.read_at: float | None = None
+        """When NVML was read last, where it does not answer as a whole; seconds since the epoch."""
         self.disk_avail_bytes = 600 * GIB
         self.adapter_failed: set[str] = set()
         self.config_good = True
@@ -91,20 +94,33 @@ class SceneHost:
             self._count(engine, seconds)
         for gpu in self.gpus:
             works = any(e.computes for e in self.engines if gpu.index in e.gpus)
-            gpu.pass_time(seconds, works=works and not gpu.lost)
+            gpu.pass_time(seconds, works=works and gpu.lost_since is None)
 
     def mark(self, event: TypedEvent, at: float, engine: str | None = None) -> None:
         """Let an event be told."""
         fields = to_fields(event)
         self._marks.put(Event(at, event.name, event.level, engine, fields))
 
+    def starts_anew(self, at: float) -> None:
+        """Let another daemon begin: what the one before counted begins at nothing."""
+        self.answers = True
+        self._used.clear()
+        self._intake = IntakeState()
+        for engine in self.engines:
+            engine.counted_anew()
+        started = DaemonStarted(
+            version=VERSION, pid=813, config=None, engines=(), exporter="", control=""
+        )
+        self.mark(started, at)
+
     def _tell(self, event: TypedEvent, engine: str, at: float) -> None:
         self.mark(event, at, engine)
 
     def sees_xid(self, gpu: SceneGpu, code: int, at: float) -> None:
         """Let a GPU report an Xid."""
-        seen = SeenXid.of(code, 1, at)
-        gpu.xids.append(seen)
+        times = sum(seen.count for seen in gpu.xids if seen.xid.code == code)
+        seen = SeenXid.of(code, times + 1, at)
+        gpu.xids[:] = [*(other for other in gpu.xids if other.xid.code != code), seen]
         told = GpuXidSeen(
             gpu=str(gpu.index),
             uuid=gpu.uuid,
@@ -181,6 +197,15 @@ class SceneHost:
 
     def _figures(self) -> Any:
         found = figures(self.gpus, self.engines, self._clock.time())
+        if self.read_at is not None:
+            unread = [
+                attrs.evolve(gpu, lost="not_read", values={}, peaks={}, owners={}, margins={})
+                for gpu in found.devices
+            ]
+            problem = ReaderProblem("hung", "the reader said nothing for 10 s")
+            found = attrs.evolve(
+                found, devices=tuple(unread), problem=problem, success_at=self.read_at
+            )
         return found if self.gpus else attrs.evolve(found, source="none")
 
     def _disks(self) -> list[Filesystem]:

@@ -1,7 +1,8 @@
 """Six outages whose kind, host, engine and minute are drawn by a seed: for the five-second test.
 
-Who takes it looks at the pictures only, writes down what is broken, since when, and what to do,
-and reads the truth after that: `tests/dashboards/five_seconds.md` has what came of it.
+`tools/five_seconds.py` draws them. Who takes it looks at the pictures only, writes down what is
+broken, since when, and what to do, and reads the truth after that:
+`tests/dashboards/five_seconds.md` has what came of it.
 """
 
 import random
@@ -74,6 +75,11 @@ def drawn(seed: int) -> list[tuple[Scene, str]]:
     """Return the outages in a drawn order, each with the truth in a line."""
     dice = random.Random(seed)
     return [_outage(dice, fault) for fault in dice.sample(FAULTS, len(FAULTS))]
+
+
+def scene(seed: int, number: int) -> Scene:
+    """Return one of them, without its truth."""
+    return drawn(seed)[number][0]
 
 
 def _outage(dice: random.Random, fault: Fault) -> tuple[Scene, str]:

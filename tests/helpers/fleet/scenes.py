@@ -121,7 +121,7 @@ def loses_gpu(host: SceneHost, index: int, at: float) -> None:
     """Let a GPU fall off the bus."""
     gpu = host.gpus[index]
     host.sees_xid(gpu, 79, at)
-    gpu.lost = True
+    gpu.lost_since = at
     host.mark(GpuLost(gpu=str(index), uuid=gpu.uuid, reason="lost"), at)
 
 

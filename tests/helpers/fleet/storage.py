@@ -28,11 +28,12 @@ from vllmd.monitoring.settings import RuleSettings
 
 EPOCH = 1_748_865_600
 """2 June 2025, 12:00 UTC: a block of Prometheus begins then."""
-APART_S = 3 * 86400
-"""Between scenes, so that a window of a day sees one only."""
+APART_S = 8 * 86400
+"""Between scenes, so that a window of a week sees one only."""
 RULE_STEP_S = 60
-LOOKBACK_S = 31
-"""Blocks that were made have no mark where a series ends: a value counts so long and no longer."""
+LOOKBACK_S = STEP_S - 1
+"""Blocks that were made have no mark where a series ends: a value counts until the next scrape, or
+what ended would be added to what came in its place."""
 JOB = b'job="vllmd"'
 _WORD = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 Make = Callable[[], Scene]
@@ -176,9 +177,7 @@ def _evaluate(rules: Sequence[Alert | RecordingRule], number: int, url: str) -> 
     """Return what the rules make of a scene, as OpenMetrics."""
     lines: list[tuple[int, bytes]] = []
     for rule in rules:
-        for series in _asked(url, rule.expr, hour(number)):
-            points = [(int(at), float(value)) for at, value in series["values"]]
-            labels = {k: v for k, v in series["metric"].items() if k != "__name__"}
+        for labels, points in _by_labels(_asked(url, rule.expr, hour(number))):
             if isinstance(rule, RecordingRule):
                 for at, value in points:
                     lines += _stored(rule.name, labels, value, at)
@@ -196,6 +195,17 @@ def _asked(url: str, expr: str, shown: Shown) -> list[Series]:
     assert answer.status_code == 200, (expr, answer.text)
     found: list[Series] = answer.json()["data"]["result"]
     return found
+
+
+def _by_labels(found: Sequence[Series]) -> Iterator[tuple[dict[str, str], list[tuple[int, float]]]]:
+    """Yield labels with the values over time: one part of `or` has a name, the other has none."""
+    every: dict[tuple[tuple[str, str], ...], dict[int, float]] = {}
+    for series in found:
+        labels = {k: v for k, v in series["metric"].items() if k != "__name__"}
+        points = every.setdefault(tuple(sorted(labels.items())), {})
+        points |= {int(at): float(value) for at, value in series["values"]}
+    for pairs, points in every.items():
+        yield dict(pairs), sorted(points.items())
 
 
 def _states(alert: Alert, held: Sequence[int], end: float) -> Iterator[tuple[int, str, int]]:

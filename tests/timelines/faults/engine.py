@@ -52,12 +52,14 @@ FAULTS = (
         [gauge("up", 1, None, job="vllmd")],
         Alike("the only host is down", [gauge("up", 1, 0, job="vllmd")]),
         gaps=False,
+        flapping="all alerts work in between",
     ),
     Fault(
         "VllmdEngineDown",
         "an engine died, and waits for its next start",
         [WANTED, *state("backoff")],
         Alike("it is restarted, and loads for an hour", [WANTED, *state("loading")]),
+        flapping="each time it is a restart: VllmdEngineRestartLoop",
     ),
     Fault(
         "VllmdEngineHeld",
@@ -102,6 +104,7 @@ FAULTS = (
                 gauge("vllmd_engine_failure_info", None, 1, **STOPPED_LOAD),
             ],
         ),
+        flapping="each time it is a restart: VllmdEngineRestartLoop",
     ),
     Fault(
         "VllmdEngineRestartLoop",
@@ -114,6 +117,7 @@ FAULTS = (
                 shaped("vllmd_engine_restarts_total", lambda m: float(min(m, 3)), **CHAT),
             ],
         ),
+        flapping="it is what comes and goes",
     ),
     Fault(
         "VllmdEngineNotReady",
@@ -124,6 +128,7 @@ FAULTS = (
             [WANTED, *state("loading"), brief("vllmd_engine_up", 1, 0, 25, **CHAT)],
         ),
         lasts=90,
+        flapping="each time it is a restart: VllmdEngineRestartLoop",
     ),
     Fault(
         "VllmdWrongAnswers",

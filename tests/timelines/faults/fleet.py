@@ -98,6 +98,7 @@ FAULTS = (
         ),
         lasts=25,
         gaps=False,
+        flapping="each time they are restarts: VllmdEngineRestartLoop",
     ),
     Fault(
         "VllmdReplicasLow",

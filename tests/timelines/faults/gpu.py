@@ -80,6 +80,7 @@ FAULTS = (
         "the driver asks for a reset",
         [fine("vllmd_gpu_recovery_action", 1)],
         Alike("it asks for nothing", [fine("vllmd_gpu_recovery_action", 0)]),
+        flapping="it is asked for until it is done",
     ),
     Fault(
         "VllmdGpuEccUncorrected",
@@ -106,6 +107,7 @@ FAULTS = (
         "no spare rows are left",
         [fine("vllmd_gpu_row_remap_failed", 1)],
         Alike("rows are to be replaced", [fine("vllmd_gpu_row_remap_pending", 1)]),
+        flapping="no rows come back",
     ),
     Fault(
         "VllmdGpuRowRemapPending",
@@ -156,6 +158,7 @@ FAULTS = (
         "the driver was upgraded underneath",
         [gauge("vllmd_nvml_driver_mismatch", 0, 1)],
         Alike("a person let go of the GPUs", [gauge("vllmd_nvml_driver_mismatch", 0, 0), RELEASED]),
+        flapping="it is so until the next boot",
     ),
     Fault(
         "VllmdGpuReaderDown",

@@ -41,6 +41,7 @@ def budgets(name: str, family: str, le: str) -> list[Fault]:
             before=420,
             lasts=180,
             after=420,
+            flapping=f"half as many are late: Vllmd{name}BudgetSlowBurn",
         ),
         Fault(
             f"Vllmd{name}BudgetSlowBurn",

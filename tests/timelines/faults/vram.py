@@ -31,6 +31,7 @@ FAULTS = (
             "a context that goes by itself",
             [brief(OWNED, 0, GIB, 1, **GPU, owner="orphan", vllmd_engine="")],
         ),
+        flapping="it goes by itself",
     ),
     Fault(
         "VllmdVramForeign",
@@ -64,6 +65,7 @@ FAULTS = (
                 brief("vllmd_engine_state", 1, 0, 1, **CHAT, state="ready"),
             ],
         ),
+        flapping="the engine starts in between",
     ),
     Fault(
         "VllmdVramRestartWontFit",
@@ -106,5 +108,6 @@ FAULTS = (
         before=180,
         lasts=240,
         after=180,
+        flapping="what is given back does not grow",
     ),
 )

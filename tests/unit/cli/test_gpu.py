@@ -100,14 +100,14 @@ def test_bar_is_as_long_as_the_memory_is_whole() -> None:
 def test_report_says_what_is_wrong_with_the_readings() -> None:
     text = lines(
         gpu_figures(
-            gpu(lost="reset_required"),
+            gpu(lost="reset_required", lost_since=800.0),
             problem=ReaderProblem("hung", "the reader said nothing for 10 s"),
             mismatch="the kernel runs driver 1, but the library on the disk is 2",
         )
     )
     assert "no readings (hung): the reader said nothing for 10 s" in text
     assert "driver changed: the kernel runs driver 1" in text
-    assert "cannot be read: reset required (GPU-1)" in text
+    assert "cannot be read: reset required for 3m 20s (GPU-1)" in text
 
 
 def test_report_of_a_demonstration_says_so() -> None:

@@ -314,13 +314,13 @@ def test_alerts_that_apply_are_named_with_their_text(monkeypatch: pytest.MonkeyP
 def test_gpus_are_bars_by_owner_and_one_that_is_lost_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    lost = {**GPU, "gpu": "1", "lost": "fell_off_the_bus"}
-    title, bar, owners, last = shown(monkeypatch, engine(), gpus=[GPU, lost])[-4:]
+    lost = {**GPU, "gpu": "1", "lost": "fell_off_the_bus", "lost_since": NOW - 200}
+    title, bar, owners, last = shown(monkeypatch, engine(), at=NOW, gpus=[GPU, lost])[-4:]
     assert title == "GPUs"
     assert bar.endswith("72.0 of 80.0 GiB  busy 97%  512/700 W  64 °C")
     assert "█" in bar
     assert owners.split() == ["chat", "72.0", "GiB"]
-    assert last == "  1  NVIDIA H200 cannot be read: fell off the bus"
+    assert last == "  1  NVIDIA H200 cannot be read: fell off the bus, for 3m 20s"
     assert "chat 72.0 GiB" in shown(monkeypatch, engine(), gpus=[GPU], columns=140)[-1]
 
 

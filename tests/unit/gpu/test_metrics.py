@@ -86,8 +86,10 @@ def test_what_is_not_known_is_absent() -> None:
 
 
 def test_lost_gpu_is_down_and_says_nothing_else() -> None:
-    text = page(gpu_figures(gpu(lost="lost")))
+    text = page(gpu_figures(gpu(lost="lost", lost_since=1_000_000.0), gpu("GPU-2")))
     assert 'vllmd_gpu_up{gpu="0",uuid="GPU-1"} 0.0' in text
+    since = [line for line in text.splitlines() if line.startswith("vllmd_gpu_lost_timestamp")]
+    assert since == ['vllmd_gpu_lost_timestamp_seconds{gpu="0",uuid="GPU-1"} 1e+06']
     assert "vllmd_nvml_up 1.0" in text
 
 

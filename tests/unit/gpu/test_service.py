@@ -158,6 +158,30 @@ def test_gpu_that_is_lost_is_told_once_and_so_is_its_return(
     assert (output.count("gpu.lost"), output.count("gpu.found")) == (1, 1)
 
 
+def test_lost_gpu_says_since_when_also_to_the_next_daemon_and_after_it_came_back(
+    scene: GpuScene, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def since() -> list[float | None]:
+        return [each.lost_since for each in scene.gpus.figures().devices]
+
+    scene.clock.epoch += 60
+    scene.fast(lost={G1: "lost"})
+    first = scene.clock.time()
+    scene.clock.epoch += 60
+    scene.fast(lost={G1: "lost"})
+    assert since() == [first, None]
+    scene.begin_anew()
+    scene.fast(lost={G1: "lost"})
+    assert since() == [first, None]
+    assert capsys.readouterr().out.count("gpu.lost") == 1
+    scene.fast()
+    assert since() == [None, None]
+    scene.fast(lost={G1: "lost"})
+    assert since() == [scene.clock.time(), None], "of one that comes and goes: the last time"
+    output = capsys.readouterr().out
+    assert (output.count("gpu.lost"), output.count("gpu.found")) == (1, 1)
+
+
 def test_driver_that_is_upgraded_under_us_is_noticed_and_its_return_too(
     scene: GpuScene, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -18,6 +18,7 @@ def state() -> GpuState:
         xids={("GPU-1", 79): (2, 1_000_000.0)},
         indices={"GPU-1": 0},
         held={"chat": ("hash", ("GPU-1", "GPU-2"))},
+        lost={"GPU-2": (1_000_100.0, "lost")},
         mismatch="x",
     )
 
@@ -32,7 +33,7 @@ def test_baselines_of_an_older_version_are_taken_over(tmp_path: Path) -> None:
     path = tmp_path / "gpus.json"
     GpuStateFile(path).save(state())
     record = json.loads(path.read_text())
-    del record["settling"], record["held"]
+    del record["settling"], record["held"], record["lost"]
     path.write_text(json.dumps(record))
     loaded = GpuStateFile(path).load()
     assert (loaded.baselines, loaded.held) == ({"chat": Baseline("run-1", 5)}, {})

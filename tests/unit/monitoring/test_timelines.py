@@ -15,9 +15,8 @@ from vllmd.monitoring.alerts import every_alert
 from vllmd.monitoring.rules import AlertSeverity
 
 FIRES = Firing(5, 59, 55)
-WELL = dict.fromkeys(("fires", "gap-before", "gap-while", "reset"), FIRES) | {
-    "renamed": Firing(5, 9, 5)
-}
+ON = ("fires", "gap-before", "gap-while", "restarted", "reset", "flaps")
+WELL = dict.fromkeys(ON, FIRES) | {"renamed": Firing(5, 9, 5)}
 FAULT = Fault(
     "VllmdAdapterNotLoaded",
     "it is so",
@@ -60,9 +59,10 @@ def test_what_looks_alike_is_another_thing(fault: Fault) -> None:
 
 def test_scenes_are_those_that_a_fault_can_have() -> None:
     every = {"fires", "short", "gap-before", "gap-while", "reboot", "renamed", "reset", "alike"}
+    every |= {"restarted", "flaps"}
     assert set(played()) == every
     plain = attrs.evolve(FAULT, signals=[gauge("vllmd_x", 1, 0)], gaps=False)
-    assert set(played(plain)) == {"fires", "short", "reboot", "alike"}
+    assert set(played(plain)) == {"fires", "short", "reboot", "flaps", "alike"}
 
 
 def test_series_show_the_fault_from_its_first_minute_to_its_last() -> None:
@@ -94,6 +94,18 @@ def test_reset_lets_counters_begin_anew_and_nothing_else() -> None:
     assert found["vllmd_x"] == values("fires")["vllmd_x"]
 
 
+def test_daemon_that_is_restarted_is_away_for_a_scrape_and_counts_anew() -> None:
+    found = values("restarted")
+    assert found["vllmd_y_total"][8:12] == [14, None, 2, 4]
+    assert found["vllmd_x"][8:12] == [0, None, 0, 0]
+
+
+def test_what_comes_and_goes_is_there_for_two_samples_and_then_not() -> None:
+    found = values("flaps")
+    assert found["vllmd_x"] == [1, 1, *[0, 0, 1, 1] * 2, 0, 0, 1, 1]
+    assert found["vllmd_y_total"][:8] == [0, 0, 2, 4, 4, 4, 6, 8]
+
+
 def test_renamed_engine_ends_and_another_one_is_well() -> None:
     found = dict(series(played()["renamed"], FAULT))
     old = found['vllmd_x{vllmd_engine="chat", instance="renamed"}']
@@ -115,7 +127,9 @@ def test_renamed_engine_ends_and_another_one_is_well() -> None:
         ({"gap-before": Firing(9, 59, 51)}, "gap-before: fires after 9 min instead of 5"),
         ({"gap-while": Firing(5, 59, 54)}, "gap-while: it resolves, and fires again"),
         ({"reset": None}, "reset: silent"),
+        ({"restarted": Firing(5, 59, 54)}, "restarted: it resolves, and fires again"),
         ({"renamed": Firing(5, 20, 16)}, "renamed: fires for 14 min more"),
+        ({"flaps": Firing(5, 59, 30)}, "flaps: it resolves, and fires again, for 25 min in all"),
     ],
 )
 def test_complaint_is_made(changed: Mapping[str, Firing | None], words: str | None) -> None:
@@ -123,3 +137,19 @@ def test_complaint_is_made(changed: Mapping[str, Firing | None], words: str | No
     found = {name: each for name, each in {**WELL, **changed}.items() if each is not None}
     said = list(complaints(Outcome(fault, played(fault), found)))
     assert words in said if words else said == []
+
+
+@pytest.mark.parametrize(
+    ("alert", "why", "words"),
+    [
+        ("VllmdGpuLost", "", ["flaps: silent"]),
+        ("VllmdGpuLost", "another one tells", []),
+        ("VllmdAdapterNotLoaded", "", []),
+    ],
+)
+def test_critical_fault_that_comes_and_goes_is_told_or_says_why_not(
+    alert: str, why: str, words: list[str]
+) -> None:
+    fault = attrs.evolve(FAULT, alert=alert, lasts=60, after=60, before=20, flapping=why)
+    found = {name: each for name, each in WELL.items() if name != "flaps"}
+    assert list(complaints(Outcome(fault, played(fault), found))) == words

@@ -105,8 +105,8 @@ FOUND: dict[str, tuple[Scene, str]] = {
         "what keeps the weights of chat does not answer",
     ),
     "VllmdGpuLost": (
-        gpu(lost="missing"),
-        "GPU 0 does not answer: the driver does not list it any more",
+        gpu(lost="missing", lost_since=NOW - 200),
+        "GPU 0 does not answer: the driver does not list it any more, for 3m 20s",
     ),
     "VllmdGpuXidFatal": (
         gpu(xids=(SeenXid.of(79, 1, NOW - 60),)),

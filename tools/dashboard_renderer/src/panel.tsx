@@ -80,11 +80,24 @@ function mark(plot: any, event: Event, theme: GrafanaTheme2): boolean {
 
 type Drawn = Chart & { events: Event[]; report: PanelReport };
 
+// Source: prepareGraphableFields of Grafana's panel 'timeseries': where values are missing, a line has a gap
+function withGaps(frame: DataFrame): DataFrame {
+  const [times, values] = frame.fields, step = times.config.interval || Infinity;
+  const at: number[] = [], shown: (number | null)[] = [];
+  times.values.forEach((time: number, index: number) => {
+    const last = times.values[index - 1];
+    if (index && time - last > step) { at.push(last + step); shown.push(null); }
+    at.push(time);
+    shown.push(values.values[index]);
+  });
+  return { ...frame, length: at.length, fields: [{ ...times, values: at }, { ...values, values: shown }] };
+}
+
 function Lines({ panel, data, width, height, range, theme, events, report }: Drawn) {
   const timeRange: any = { from: dateTime(range.from), to: dateTime(range.to), raw: range };
   const legend = { showLegend: true, displayMode: 'list', placement: 'bottom', calcs: [], ...panel.options?.legend };
   return (
-    <TimeSeries frames={data} structureRev={1} timeRange={timeRange} timeZone="utc" width={width} height={height}
+    <TimeSeries frames={data.map(withGaps)} structureRev={1} timeRange={timeRange} timeZone="utc" width={width} height={height}
       legend={legend}>
       {((config: any) => <Marks {...{ config, events, theme, report }} />) as any}
     </TimeSeries>

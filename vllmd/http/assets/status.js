@@ -265,10 +265,14 @@ function gpu(device) {
   return h("li", null,
     h("h3", null, `GPU ${device.gpu}`, h("span", null, device.name)),
     h("div", { class: "memory" },
-      device.lost ? h("p", { class: "lost" }, `It cannot be read: ${device.lost}`) : null,
+      device.lost ? h("p", { class: "lost" }, `It cannot be read: ${device.lost}${lostFor(device)}`) : null,
       bars.length ? h("div", { class: "bar", "aria-hidden": "true" }, bars) : null,
       owners.length ? h("ul", { class: "owners", "aria-label": `Memory of GPU ${device.gpu}` }, owners) : null),
     h("p", { class: "figures" }, figures.join(" · ")));
+}
+
+function lostFor(device) {
+  return device.lost_since === null ? "" : `, for ${duration(serverNow() - device.lost_since)}`;
 }
 
 function gpus() {

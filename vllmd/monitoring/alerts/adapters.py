@@ -1,6 +1,6 @@
 """Is each adapter there that is wanted?"""
 
-from vllmd.monitoring.expressions import last
+from vllmd.monitoring.expressions import comes_and_goes, last
 from vllmd.monitoring.rules import ENGINE, Alert, AlertSeverity, RuleGroup
 from vllmd.monitoring.settings import RuleSettings
 
@@ -18,7 +18,8 @@ def group(_: RuleSettings) -> RuleGroup:
                 AlertSeverity.WARNING,
                 # an engine that loads has no adapters yet: only one that serves is asked
                 f"""
-                {last("vllmd_lora_adapter_loaded")} == 0
+                ({last("vllmd_lora_adapter_loaded")} == 0
+                    or {comes_and_goes("vllmd_lora_adapter_loaded", times=3)})
                   and on (instance, vllmd_engine) {last("vllmd_engine_up")} == 1
                 """,
                 f"{ENGINE} serves without its adapter {{{{ $labels.adapter }}}}",

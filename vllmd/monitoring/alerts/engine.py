@@ -2,15 +2,26 @@
 
 from collections.abc import Iterator
 
-from vllmd.monitoring.expressions import AWAITS_HOST, ON_ENGINE, WANTED, last, still
+from vllmd.monitoring.expressions import (
+    AGAIN,
+    AWAITS_HOST,
+    ON_ENGINE,
+    WANTED,
+    comes_and_goes,
+    last,
+    still,
+)
 from vllmd.monitoring.rules import ENGINE, HOST, LAST_END, WHY, Alert, AlertSeverity, RuleGroup
 from vllmd.monitoring.settings import RuleSettings, quoted
 
 IS_WANTED = f"{last('vllmd_engine_wanted')} == 1"
 STALLED = 'vllmd_engine_state{state="stalled"}'
+HELD = 'vllmd_engine_state{state="held"}'
 WEIGHTS_GONE = 'vllmd_engine_weights_state{state=~"absent|incomplete"}'
 WEIGHTS_SILENT = 'vllmd_engine_weights_state{state="unresponsive"}'
 WRONG = 'vllmd_probe_verdict{verdict="wrong"}'
+MOST_OF_THE_TIME = 0.7
+"""A host of which more scrapes succeed is there: some get lost."""
 LOAD_STALLED = 'vllmd_engine_failure_info{cause="load_stalled"}'
 
 
@@ -32,8 +43,12 @@ def _daemon(settings: RuleSettings) -> Iterator[Alert]:
     yield Alert(
         "VllmdDown",
         AlertSeverity.CRITICAL,
-        f"up{{job={job}}} == 0",
-        f"vllmd on {HOST} cannot be scraped",
+        f"""
+        up{{job={job}}} == 0
+          or ({comes_and_goes(f"up{{job={job}}}", times=3)}
+            and avg_over_time(up{{job={job}}}[{AGAIN}]) < {MOST_OF_THE_TIME})
+        """,
+        f"vllmd on {HOST} cannot be scraped, or only at times",
         "It, its host or the way there is down. If it is vllmd alone, engines serve on, but are "
         "not restarted, and nobody watches them or the GPUs.",
         "systemctl status vllmd-daemon",
@@ -79,7 +94,7 @@ def _not_serving() -> Iterator[Alert]:
         f"""
         {last("vllmd_engine_hold_seconds")} >= 0
           and {WANTED}
-          and {ON_ENGINE} {_in_state("held")}
+          and {ON_ENGINE} ({_in_state("held")} or {comes_and_goes(HELD)})
         """,
         f"{ENGINE} is held: {{{{ $labels.cause }}}}",
         "Another start would meet the same wall, so vllmd makes none until what is wrong is "
@@ -91,7 +106,9 @@ def _not_serving() -> Iterator[Alert]:
     yield Alert(
         "VllmdEngineStalled",
         AlertSeverity.CRITICAL,
-        f"max by (instance, vllmd_engine) ({last(STALLED)}) == 1",
+        f"""
+        max by (instance, vllmd_engine) ({last(STALLED)} == 1 or {comes_and_goes(STALLED, 3)})
+        """,
         f"{ENGINE} has work and makes no progress",
         "Clients wait without end, and /health answers 200. vllmd is configured not to restart it "
         "(liveness.restart_stalled), or cannot: see why, then 'vllmd restart'.",
@@ -105,7 +122,7 @@ def _answers() -> Iterator[Alert]:
         "VllmdWrongAnswers",
         AlertSeverity.CRITICAL,
         f"""
-        max by (instance, vllmd_engine) ({last(WRONG)}) == 1
+        max by (instance, vllmd_engine) ({last(WRONG)} == 1 or {comes_and_goes(WRONG)})
           and {ON_ENGINE} {last("vllmd_engine_up")} == 1
         """,
         f"{ENGINE} gives wrong answers",

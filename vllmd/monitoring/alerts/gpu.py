@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from vllmd.monitoring.expressions import GAP, last, still
+from vllmd.monitoring.expressions import AGAIN, GAP, comes_and_goes, last, still
 from vllmd.monitoring.rules import GPU, HOST, Alert, AlertSeverity, RuleGroup
 from vllmd.monitoring.settings import RuleSettings, quoted
 
@@ -10,7 +10,7 @@ XID = "vllmd_gpu_xid_last_timestamp_seconds"
 LASTING = f'{XID}{{action=~"reset|reboot"}}'
 PASSING = f'{XID}{{action="restart_engine"}}'
 UNCORRECTED = 'vllmd_gpu_ecc_errors_total{error="uncorrected"}'
-OWN_REASON = last('vllmd_nvml_problem{reason=~"released|driver_mismatch"}')
+OWN_REASON = f'max_over_time(vllmd_nvml_problem{{reason=~"released|driver_mismatch"}}[{AGAIN}])'
 """A person let go of the GPUs, or a driver that was upgraded has its own alert."""
 NEW_S = 900
 """So long an Xid is news; after that it is work that waits."""
@@ -42,12 +42,14 @@ def _gone(settings: RuleSettings) -> Iterator[Alert]:
         AlertSeverity.CRITICAL,
         # where NVML as a whole does not answer, that says nothing of one GPU
         f"""
-        {last("vllmd_gpu_up")} == 0
-          unless on (instance) {last("vllmd_nvml_up")} == 0
+        ({last("vllmd_gpu_up")} == 0
+            unless on (instance) {last("vllmd_nvml_up")} == 0)
+          or ({comes_and_goes("vllmd_gpu_up")}
+            unless on (instance) min_over_time(vllmd_nvml_up[{AGAIN}]) == 0)
         """,
-        f"{GPU} does not answer, and NVML does",
+        f"{GPU} does not answer, or only at times, and NVML does",
         "It fell off the bus, needs a reset, or was taken away: the kernel's log has the Xid. "
-        "After a fall only a reboot brings it back.",
+        "After a fall only a reboot brings it back. 'vllmd gpu' says since when.",
         SHOW,
         wait="1m",
     )
@@ -153,10 +155,13 @@ def _memory() -> Iterator[Alert]:
     yield Alert(
         "VllmdHostMemoryLow",
         AlertSeverity.CRITICAL,
+        # while it was so within ten minutes: what is left goes up and down
         f"""
-        {last("vllmd_gpu_memory_free_bytes")} < 1.5 * {last("vllmd_gpu_memory_floor_bytes")}
+        min_over_time(vllmd_gpu_memory_free_bytes[10m])
+          < 1.5 * {last("vllmd_gpu_memory_floor_bytes")}
         """,
-        f"{GPU} shares the host's memory, and {{{{ $value | humanize1024 }}}}B are left",
+        f"{GPU} shares the host's memory, and {{{{ $value | humanize1024 }}}}B were left within "
+        "ten minutes",
         "Such a host locks up instead of ending a process. Below the floor vllmd drains the engine "
         "that holds most.",
         SHOW,
@@ -213,10 +218,10 @@ def _unread() -> Iterator[Alert]:
         "VllmdGpuReaderDown",
         AlertSeverity.WARNING,
         f"""
-        {last("vllmd_nvml_up")} == 0
+        ({last("vllmd_nvml_up")} == 0 or {comes_and_goes("vllmd_nvml_up", times=3)})
           unless on (instance) {OWN_REASON} == 1
         """,
-        f"{HOST}: GPUs are not read",
+        f"{HOST}: GPUs are not read, or only at times",
         "NVML as a whole does not answer, or what reads it: nothing is known of any GPU's memory "
         "and health. vllmd says why; try nvidia-smi too.",
         SHOW,

@@ -2,7 +2,13 @@
 
 from collections.abc import Iterator
 
-from vllmd.monitoring.expressions import keeps_rising, last, still
+from vllmd.monitoring.expressions import (
+    comes_and_goes,
+    condition_again,
+    keeps_rising,
+    last,
+    still,
+)
 from vllmd.monitoring.rules import ENGINE, HOST, WHY, Alert, AlertSeverity, RuleGroup
 from vllmd.monitoring.settings import RuleSettings, le, number
 
@@ -57,7 +63,10 @@ def _disks(settings: RuleSettings) -> Iterator[Alert]:
     yield Alert(
         "VllmdDiskStalled",
         AlertSeverity.WARNING,
-        f"{last('vllmd_filesystem_silent_seconds')} > 60",
+        f"""
+        {last("vllmd_filesystem_silent_seconds")} > 60
+          or {condition_again("vllmd_filesystem_silent_seconds > bool 60")}
+        """,
         f"{HOST}: the file system with vllmd's {{{{ $labels.role }}}} does not answer",
         "Engines serve on, but none can be started there, and what they print waits. "
         "The status names the folder: look at its disk, or its file server.",
@@ -100,6 +109,7 @@ def _records() -> Iterator[Alert]:
         f"""
         increase(vllmd_history_events_dropped_total[15m]) > 0
           or {last("vllmd_history_up")} == 0
+          or {comes_and_goes("vllmd_history_up")}
         """,
         f"{HOST}: events are not written down",
         "'vllmd why' and 'vllmd events' miss what happens now. Look at the disk with "

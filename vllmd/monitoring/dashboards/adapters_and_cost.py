@@ -111,6 +111,7 @@ COST = PanelRow(
                 worst(
                     'vllmd_cost_budget_per_million_tokens{instance=~"$instance"}',
                     "{{instance}} budget",
+                    dashed=True,
                 ),
             ],
             decimals=2,
@@ -196,7 +197,7 @@ CACHING = PanelRow(
             "short",
             [
                 worst(f"vllmd_kv_cache_used_tokens{{{ENGINES}}}", f"{NAME} held"),
-                worst(f"vllmd_kv_cache_capacity_tokens{{{ENGINES}}}", f"{NAME} room"),
+                worst(f"vllmd_kv_cache_capacity_tokens{{{ENGINES}}}", f"{NAME} room", dashed=True),
             ],
             nothing="vLLM does not show it",
         ),
@@ -207,9 +208,10 @@ CACHING = PanelRow(
             [
                 worst(f"vllmd_requests_running{{{ENGINES}}}", f"{NAME} now"),
                 worst(f"vllmd_requests_running_peak{{{ENGINES}}}", f"{NAME} peak"),
-                worst(f"vllmd_engine_max_num_seqs{{{ENGINES}}}", f"{NAME} limit"),
+                worst(f"vllmd_engine_max_num_seqs{{{ENGINES}}}", f"{NAME} limit", dashed=True),
             ],
             nothing="no engine serves",
+            width=WIDE,
         ),
     ],
 )

@@ -156,7 +156,8 @@ RED = PanelRow(
             [
                 Query(
                     "sum by (le) (increase(vllmd_time_to_first_token_seconds_bucket"
-                    f"{{{MODELS}}}{RATE}))",
+                    f"{{{MODELS}}}{RATE})) and on () "
+                    f"sum(increase(vllmd_time_to_first_token_seconds_count{{{MODELS}}}{RATE})) > 0",
                     "{{le}}",
                     heatmap=True,
                 )

@@ -71,9 +71,15 @@ USE = PanelRow(
         ),
         Panel(
             "GPUs at work",
-            "Share of time in which a kernel ran, of the GPUs of the engine's host.",
+            "Share of time in which a kernel ran, of the engine's GPUs.",
             "percentunit",
-            [Query(f"topk({MOST_SERIES}, vllmd_gpu_busy_ratio{{{HOSTS}}})", "GPU {{gpu}}")],
+            [
+                Query(
+                    f"topk({MOST_SERIES}, vllmd_gpu_busy_ratio{{{HOSTS}}} and on (instance, uuid) "
+                    f"vllmd_gpu_memory_budget_bytes{{{ENGINES}}})",
+                    "GPU {{gpu}}",
+                )
+            ],
             width=8,
             height=8,
             maximum=1,
@@ -99,7 +105,7 @@ USE = PanelRow(
             "In cores. One core at its limit is the API server's: more API servers help.",
             "suffix:cores",
             [Query(f"rate(vllmd_engine_cpu_seconds_total{{{ENGINES}}}{RATE})", "CPU")],
-            decimals=1,
+            decimals=2,
             nothing="the engine does not run",
         ),
         Panel(

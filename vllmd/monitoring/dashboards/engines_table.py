@@ -97,7 +97,7 @@ def alerts() -> Panel:
             TableColumn("instance", "Host"),
             TableColumn("vllmd_engine", "Engine", link=ENGINE_LINK, width=70),
             TableColumn("gpu", "GPU", width=55),
-            TableColumn("A", "For", "s", width=80),
+            TableColumn("A", "For", "s", width=95),
         ],
         first="Severity",
     )

@@ -14,6 +14,7 @@ from vllmd.monitoring.dashboards.panels import (
     PanelRow,
     Query,
 )
+from vllmd.monitoring.dashboards.tables import TableColumn
 
 NAME = "GPU {{gpu}}"
 WORST = f"topk({MOST_SERIES}, "
@@ -70,17 +71,26 @@ ROOM = PanelRow(
         ),
         Panel(
             "What the engine said it takes",
-            "Of each GPU: weights, KV cache and graphs, as vLLM printed at its start.",
+            "Of each GPU, as vLLM printed at its start. 'vllmd advise' says what to change.",
             "bytes",
             [
                 Query(
-                    "sum by (vllmd_engine, component) "
-                    f"(vllmd_engine_gpu_memory_bytes{{{ENGINES}}})",
-                    "{{vllmd_engine}} {{component}}",
+                    "sum by (vllmd_engine) "
+                    f'(vllmd_engine_gpu_memory_bytes{{component="{component}",{ENGINES}}})',
+                    "{{vllmd_engine}}",
                 )
+                for component in ("weights", "kv_cache", "graphs")
             ],
+            "table",
             width=12,
             nothing="no engine has said it yet",
+            columns=[
+                TableColumn("vllmd_engine", "Engine"),
+                TableColumn("A", "Weights", width=120),
+                TableColumn("B", "KV cache", width=120),
+                TableColumn("C", "Graphs", width=120),
+            ],
+            first="Engine",
         ),
     ],
 )

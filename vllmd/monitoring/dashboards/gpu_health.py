@@ -1,13 +1,31 @@
 """Which GPUs need a hand: a short table, and what led to it. Pure."""
 
-from vllmd.monitoring.dashboards.panels import GPUS, MOST_SERIES, RATE, Panel, PanelRow, Query
+from vllmd.monitoring.dashboards.panels import (
+    GPUS,
+    HOSTS,
+    MOST_SERIES,
+    RATE,
+    Panel,
+    PanelRow,
+    Query,
+)
 from vllmd.monitoring.dashboards.tables import TableColumn
+from vllmd.monitoring.expressions import AGAIN
 
 NAME = "GPU {{gpu}}"
 _ON_PURPOSE = "gpu_idle|application_clocks|sw_power_cap|sync_boost|display_clocks"
 """Reasons for lower clocks that are no fault."""
+_READ = f"unless on (instance) vllmd_nvml_up{{{HOSTS}}} == 0"
+"""Where NVML as a whole does not answer, that says nothing of one GPU."""
+_LOST = "does not answer: reboot, if it fell off the bus"
+_UNREAD = "are not read, all of them: 'vllmd gpu' says why"
 _NEEDS = (
-    ("does not answer: reboot, if it fell off the bus", f"vllmd_gpu_up{{{GPUS}}} == 0"),
+    (_LOST, f"vllmd_gpu_up{{{GPUS}}} == 0 {_READ}"),
+    (
+        "comes and goes: look at its seat, power and heat",
+        f"changes(vllmd_gpu_up{{{GPUS}}}[{AGAIN}]) > 2 "
+        f"unless on (instance) min_over_time(vllmd_nvml_up{{{HOSTS}}}[{AGAIN}]) == 0",
+    ),
     (
         "driver asks for recovery: drain it, then 'vllmd gpu'",
         f"vllmd_gpu_recovery_action{{{GPUS}}} > 0",
@@ -32,11 +50,23 @@ _NEEDS = (
 """What a person has to do something about, and when."""
 
 
-def _needs() -> str:
-    each = (
-        f'label_replace(max by (gpu) ({expr}), "what", "{words}", "", "")' for words, expr in _NEEDS
+def _line(words: str, expr: str) -> str:
+    return f'label_replace(max by (gpu) ({expr}), "what", "{words}", "", "")'
+
+
+_NVML = f"vllmd_nvml_up{{{HOSTS}}} == 0"
+NEEDS = " or ".join(_line(words, expr) for words, expr in (*_NEEDS, (_UNREAD, _NVML)))
+SINCE = " or ".join(
+    (
+        _line(_LOST, f"time() - vllmd_gpu_lost_timestamp_seconds{{{GPUS}}} {_READ}"),
+        _line(
+            _UNREAD,
+            f"time() - vllmd_nvml_last_success_timestamp_seconds{{{HOSTS}}} "
+            f"and on (instance) {_NVML}",
+        ),
     )
-    return " or ".join(each)
+)
+"""For how long it is so, in seconds, of those lines of which that is known."""
 
 
 HEALTH = PanelRow(
@@ -44,14 +74,18 @@ HEALTH = PanelRow(
     [
         Panel(
             "What needs a hand",
-            "One line for each thing to do; none is normal.",
+            "One line for each thing to do; none is normal. Without a number it is about all.",
             "short",
-            [Query(_needs(), "{{gpu}}")],
+            [Query(NEEDS, "{{gpu}}"), Query(SINCE, "{{gpu}}")],
             "table",
             12,
             7,
             nothing="no GPU needs a hand",
-            columns=[TableColumn("gpu", "GPU", width=60), TableColumn("what", "It …")],
+            columns=[
+                TableColumn("gpu", "GPU", width=60),
+                TableColumn("what", "It …"),
+                TableColumn("B", "For", "s", width=95),
+            ],
             first="GPU",
         ),
         Panel(

@@ -31,6 +31,7 @@ SEES = PanelRow(
             steps=YES_IS_GOOD,
             words={"0": ("silent", "red"), "1": ("scraped", "green")},
             nothing="no host is known",
+            width=12,
         ),
         Panel(
             "How long a scrape takes",
@@ -219,6 +220,7 @@ KEEPS = PanelRow(
             "state-timeline",
             steps=YES_IS_GOOD,
             words={"0": ("refused", "red"), "1": ("in use", "green")},
+            width=24,
         ),
     ],
 )
@@ -267,6 +269,7 @@ COSTS = PanelRow(
             "table",
             columns=[TableColumn("instance", "Host"), TableColumn("version", "vllmd")],
             first="Host",
+            width=12,
         ),
         Panel(
             "Open files",
@@ -281,6 +284,7 @@ COSTS = PanelRow(
             [Query(f"process_start_time_seconds{{{JOBS}}} * 1000", HOST)],
             "stat",
             minimum=None,
+            width=12,
         ),
     ],
 )

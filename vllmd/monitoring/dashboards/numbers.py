@@ -28,11 +28,19 @@ _RULES = 'absent(ALERTS{alertname="VllmdWatchdog"}) * -1'
 
 def _firing(severity: str) -> str:
     where = f'severity="{severity}",alertstate="firing",instance=~"$instance|",alertname=~"Vllmd.+"'
-    return f'count(ALERTS{{{where}}}) or {_RULES} or count(up{{job=~"$job",{HOSTS}}}) * 0'
+    return f"count(ALERTS{{{where}}}) or {_RULES} or vector(0)"
 
 
-def _number(title: str, help: str, *queries: Query, unit: str = "short", nothing: str) -> Panel:
-    return Panel(title, help, unit, queries, "stat", 3, 5, nothing=nothing)
+def _now(expr: str) -> str:
+    """Return -1 where there is nothing now: Grafana would go on showing the last value."""
+    return f"({expr}) or vector(-1)"
+
+
+def _number(
+    title: str, help: str, *queries: Query, unit: str = "short", nothing: str, colour: str = "text"
+) -> Panel:
+    words = {"-1": (nothing, colour)}
+    return Panel(title, help, unit, queries, "stat", 3, 5, nothing=nothing, words=words)
 
 
 NUMBERS = (
@@ -71,17 +79,20 @@ NUMBERS = (
         "Not serving",
         "To serve now, and the API does not answer. Minutes are normal for a start; the table has "
         "more.",
-        Query(f"count({_MISSING}) or {_WANTED} * 0", "engines", steps=NO_IS_GOOD),
+        Query(_now(f"count({_MISSING}) or {_WANTED} * 0"), "engines", steps=NO_IS_GOOD),
         Query(f"max({_SINCE})", "longest", unit="s", colour="orange", instant=True),
-        nothing="no engine is known",
+        nothing="not known",
+        colour="purple",
     ),
     _number(
         "No restart left",
         "They serve, and too little GPU memory is left for a restart: 'vllmd gpu' says who has it.",
         Query(
-            "count(min by (instance, vllmd_engine) (vllmd_gpu_memory_restart_margin_bytes"
-            f"{{{ENGINES}}}) < 0 and {_ON} vllmd_engine_up{{{ENGINES}}} == 1) "
-            f"or count(vllmd_gpu_up{{{HOSTS}}}) * 0",
+            _now(
+                "count(min by (instance, vllmd_engine) (vllmd_gpu_memory_restart_margin_bytes"
+                f"{{{ENGINES}}}) < 0 and {_ON} vllmd_engine_up{{{ENGINES}}} == 1) "
+                f"or count(vllmd_gpu_up{{{HOSTS}}}) * 0"
+            ),
             "engines",
             steps=NO_IS_GOOD,
         ),
@@ -91,7 +102,7 @@ NUMBERS = (
         "TTFT p95",
         f"Red above {RuleSettings().ttft_s:g} s, which is what the budget counts as too late.",
         Query(
-            f"max(vllmd:time_to_first_token_seconds:p95{{{ENGINES}}} >= 0)",
+            _now(f"max(vllmd:time_to_first_token_seconds:p95{{{ENGINES}}} >= 0)"),
             "worst engine",
             steps=((RuleSettings().ttft_s, "red"),),
         ),
@@ -102,9 +113,9 @@ NUMBERS = (
         "Late, and burn",
         "Share of first tokens that were late within an hour, of the worst engine; and how many "
         "times as fast as allowed that uses up the budget.",
-        Query(_LATE, "late", steps=((_BUDGET, "red"),)),
+        Query(_now(_LATE), "late", steps=((_BUDGET, "red"),)),
         Query(
-            f"{_LATE} / {_BUDGET:g}",
+            _now(f"{_LATE} / {_BUDGET:g}"),
             "burn",
             unit="suffix:x",
             steps=((1, "orange"), (6, "red")),
@@ -117,8 +128,10 @@ NUMBERS = (
         "Share of requests answered with 5xx; and those in flight when an engine ended, within "
         "the time shown.",
         Query(
-            f"(sum(rate({_HTTP_FAILED}{RATE})) or sum(rate({_HTTP}{RATE})) * 0) "
-            f"/ (sum(rate({_HTTP}{RATE})) > 0)",
+            _now(
+                f"(sum(rate({_HTTP_FAILED}{RATE})) or sum(rate({_HTTP}{RATE})) * 0) "
+                f"/ (sum(rate({_HTTP}{RATE})) > 0)"
+            ),
             "5xx",
             unit="percentunit",
             steps=((RuleSettings().errors_ratio, "red"),),
@@ -129,14 +142,17 @@ NUMBERS = (
     _number(
         "Waiting, KV",
         "Both high: more is asked for than the engine can take. Full alone is well used.",
-        Query(f"sum(vllmd_requests_waiting{{{ENGINES}}})", "waiting", steps=((50, "orange"),)),
         Query(
-            f"max(vllmd_kv_cache_usage_ratio{{{ENGINES}}})",
+            _now(f"sum(vllmd_requests_waiting{{{ENGINES}}})"), "waiting", steps=((50, "orange"),)
+        ),
+        Query(
+            _now(f"max(vllmd_kv_cache_usage_ratio{{{ENGINES}}})"),
             "KV cache",
             unit="percentunit",
             steps=((RuleSettings().kv_ratio, "orange"),),
+            most=1,
         ),
-        nothing="no engine serves",
+        nothing="none serves",
     ),
     Panel(
         "Alerts",

@@ -33,6 +33,8 @@ SOFT_MAXIMA = {
 HOSTS = 'instance=~"$instance"'
 ENGINES = 'instance=~"$instance",vllmd_engine=~"$engine"'
 GPUS = 'instance=~"$instance",gpu=~"$gpu"'
+NAME_SIZE = 14
+"""Of what a number is called, in pixels: on a narrow screen Grafana makes it too small to read."""
 MOST_SERIES = 8
 """So many lines a person can tell apart; of more only the worst are drawn."""
 
@@ -53,6 +55,8 @@ class Query:
     unit: str | None = None
     """Where it differs from the panel's."""
     steps: Steps = ()
+    most: float | None = None
+    """Of a share: what is all of it, so that its graph ends there."""
     exemplar: bool = False
     """Whether single requests are shown too, with their traces."""
 
@@ -141,6 +145,7 @@ class Panel:
             options["legend"] = LEGENDS[self.names]
         if self.kind == "stat":
             options |= {"graphMode": "area", "textMode": "value_and_name"}
+            options["text"] = {"titleSize": NAME_SIZE}
         return options
 
     def _overrides(self) -> list[dict[str, Any]]:
@@ -169,7 +174,9 @@ class Panel:
             defaults["mappings"] = [mapping(self.words)]
         if self.kind == "timeseries":
             defaults["custom"] = {
-                "fillOpacity": 40 if self.stacked else 8,
+                "fillOpacity": 60 if self.stacked else 8,
+                # of an area without height a line would be left, on top of the one below
+                "lineWidth": 0 if self.stacked else 1,
                 "showPoints": "never",
                 "stacking": {"group": "A", "mode": "normal" if self.stacked else "none"},
                 "thresholdsStyle": {"mode": "dashed" if self.steps else "off"},
@@ -192,6 +199,8 @@ def _own_look(query: Query) -> Iterator[tuple[str, Any]]:
         yield "unit", query.unit
     if query.steps:
         yield "thresholds", thresholds(query.steps)
+    if query.most is not None:
+        yield "max", query.most
     if query.dashed or query.alone:
         yield "custom.stacking", {"group": query.legend, "mode": "none"}
         yield "custom.fillOpacity", 0 if query.dashed else 50
@@ -234,7 +243,7 @@ class PanelRow:
 
 
 def place(rows: Sequence[PanelRow]) -> list[dict[str, Any]]:
-    """Return the panels at their places: from left to right, in lines of the highest of them."""
+    """Return the panels at their places: from left to right, in lines as high as the highest."""
     placed: list[dict[str, Any]] = []
     count = y = 0
     for row in rows:
@@ -246,14 +255,28 @@ def place(rows: Sequence[PanelRow]) -> list[dict[str, Any]]:
             placed.append({**head, "collapsed": row.closed, "panels": inner if row.closed else []})
             y += 1
         below = y
-        x = highest = 0
-        for panel in row.panels:
-            if x + panel.columns_wide > COLUMNS:
-                x, below, highest = 0, below + highest, 0
-            count += 1
-            inner.append(panel.to_json(count, x, below))
-            x, highest = x + panel.columns_wide, max(highest, panel.lines_high)
+        for line in _lines(row.panels):
+            x, highest = 0, max(panel.lines_high for panel in line)
+            for panel in line:
+                count += 1
+                made = panel.to_json(count, x, below)
+                made["gridPos"]["h"] = highest
+                inner.append(made)
+                x += panel.columns_wide
+            below += highest
         if not row.title or not row.closed:
             placed += inner
-            y = below + highest
+            y = below
     return placed
+
+
+def _lines(panels: Sequence[Panel]) -> Iterator[list[Panel]]:
+    """Yield the panels that have room beside each other."""
+    line: list[Panel] = []
+    for panel in panels:
+        if line and sum(each.columns_wide for each in line) + panel.columns_wide > COLUMNS:
+            yield line
+            line = []
+        line.append(panel)
+    if line:
+        yield line

@@ -82,7 +82,12 @@ def _check_places(panels: list[dict[str, Any]]) -> None:
         beside = one["x"] + one["w"] <= other["x"] or other["x"] + other["w"] <= one["x"]
         below = one["y"] + one["h"] <= other["y"] or other["y"] + other["h"] <= one["y"]
         assert beside or below, (one, other)
-    assert all(each["gridPos"]["x"] + each["gridPos"]["w"] <= 24 for each in panels)
+    lines: dict[int, list[dict[str, int]]] = {}
+    for each in panels:
+        lines.setdefault(each["gridPos"]["y"], []).append(each["gridPos"])
+    for line in lines.values():
+        assert sum(at["w"] for at in line) == 24, f"a hole beside {line}"
+        assert len({at["h"] for at in line}) == 1, f"a hole below one of {line}"
 
 
 def _panel(title: str, width: int, height: int) -> Panel:
@@ -92,6 +97,7 @@ def _panel(title: str, width: int, height: int) -> Panel:
 def test_lines_are_as_high_as_their_highest_panel() -> None:
     row = PanelRow("R", [_panel("a", 12, 4), _panel("b", 12, 8), _panel("c", 24, 4)], closed=False)
     placed = {each["title"]: each["gridPos"] for each in place([row, PanelRow("S", [])])}
+    assert placed["a"] == {"x": 0, "y": 1, "w": 12, "h": 8}
     assert placed["b"] == {"x": 12, "y": 1, "w": 12, "h": 8}
     assert placed["c"] == {"x": 0, "y": 9, "w": 24, "h": 4}
     assert placed["S"]["y"] == 13
@@ -172,6 +178,21 @@ def test_first_screen_of_the_overview_has_eight_numbers_and_closed_rows_below() 
     assert all(row["collapsed"] for row in rows)
     shown = [p["gridPos"] for p in made["panels"] if p["type"] != "row"]
     assert max(at["y"] + at["h"] for at in shown) * 38 + 180 <= 1080
+
+
+def test_names_of_numbers_can_be_read_and_a_share_ends_at_all_of_it() -> None:
+    numbers = [panel for panel in every_panel(BUILT["overview"]) if panel["type"] == "stat"]
+    assert {panel["options"]["text"]["titleSize"] for panel in numbers} == {14}
+    (cache,) = [each for each in numbers if each["title"] == "Waiting, KV"]
+    of_b = cache["fieldConfig"]["overrides"][1]
+    assert of_b["matcher"]["options"] == "B"
+    assert {"id": "max", "value": 1} in of_b["properties"]
+
+
+def test_area_without_height_leaves_no_line_on_the_one_below() -> None:
+    for stacked, width in ((True, 0), (False, 1)):
+        made = Panel("P", "H.", "s", [Query("x", "x")], stacked=stacked).to_json(1, 0, 0)
+        assert made["fieldConfig"]["defaults"]["custom"]["lineWidth"] == width
 
 
 def test_panel_that_is_empty_where_all_is_well_says_so() -> None:
