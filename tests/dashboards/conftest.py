@@ -62,7 +62,9 @@ class Gallery:
         at = shown_hour(scene).begin + 60 * minute
         asked: dict[str, str | float] = {"query": every, "time": at}
         url = f"{self.prometheus}/api/v1/query"
-        series = httpx.get(url, params=asked, trust_env=False).json()["data"]["result"]
+        answer = httpx.get(url, params=asked, trust_env=False).json()
+        assert answer["status"] == "success", (every, answer)
+        series = answer["data"]["result"]
         return [(each["metric"], float(each["value"][1])) for each in series]
 
 
