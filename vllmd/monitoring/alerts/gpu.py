@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 
-from vllmd.monitoring.expressions import AGAIN, GAP, comes_and_goes, last, still
+from vllmd.monitoring.expressions import AGAIN, GAP, comes_and_goes, condition_again, last, still
 from vllmd.monitoring.rules import GPU, HOST, Alert, AlertSeverity, RuleGroup
 from vllmd.monitoring.settings import RuleSettings, quoted
 
 XID = "vllmd_gpu_xid_last_timestamp_seconds"
 LASTING = f'{XID}{{action=~"reset|reboot"}}'
 PASSING = f'{XID}{{action="restart_engine"}}'
+FLOOR = "vllmd_gpu_memory_floor_bytes"
 UNCORRECTED = 'vllmd_gpu_ecc_errors_total{error="uncorrected"}'
 OWN_REASON = f'max_over_time(vllmd_nvml_problem{{reason=~"released|driver_mismatch"}}[{AGAIN}])'
 """A person let go of the GPUs, or a driver that was upgraded has its own alert."""
@@ -155,13 +156,13 @@ def _memory() -> Iterator[Alert]:
     yield Alert(
         "VllmdHostMemoryLow",
         AlertSeverity.CRITICAL,
-        # while it was so within ten minutes: what is left goes up and down
+        # what is left goes up and down: then the least of it is told
         f"""
-        min_over_time(vllmd_gpu_memory_free_bytes[10m])
-          < 1.5 * {last("vllmd_gpu_memory_floor_bytes")}
+        {last("vllmd_gpu_memory_free_bytes")} < 1.5 * {last(FLOOR)}
+          or (min_over_time(vllmd_gpu_memory_free_bytes[{AGAIN}])
+            and {condition_again(f"vllmd_gpu_memory_free_bytes < bool 1.5 * {FLOOR}")})
         """,
-        f"{GPU} shares the host's memory, and {{{{ $value | humanize1024 }}}}B were left within "
-        "ten minutes",
+        f"{GPU} shares the host's memory, and {{{{ $value | humanize1024 }}}}B are left",
         "Such a host locks up instead of ending a process. Below the floor vllmd drains the engine "
         "that holds most.",
         SHOW,
