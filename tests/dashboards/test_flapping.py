@@ -6,7 +6,6 @@ from tests.dashboards.conftest import Gallery
 from tests.dashboards.test_seen import NO_GPU, NO_TRAFFIC, WELL
 from tests.helpers.fleet.flapping import LOST_AT_MIN
 from tests.helpers.seen import findings
-from vllmd.monitoring.dashboards import DASHBOARDS
 from vllmd.monitoring.dashboards.gpu_health import NEEDS, SINCE
 
 SCENE = "flapping"
@@ -26,12 +25,22 @@ def of(host: str, expr: str) -> str:
     return expr.replace("$instance", host)
 
 
-@pytest.mark.parametrize("dashboard", DASHBOARDS)
-@pytest.mark.parametrize("host", ["gpu-01:9840", "gpu-02:9840", "gpu-03:9840"])
+@pytest.mark.parametrize(
+    ("dashboard", "host", "width"),
+    [
+        *(("overview", host, 1920) for host in ("gpu-01", "gpu-02", "gpu-03")),
+        ("overview", "gpu-03", 1280),
+        ("gpu", "gpu-01", 1920),
+        ("gpu", "gpu-02", 1280),
+        ("engine", "gpu-03", 1920),
+        ("itself", "gpu-02", 1920),
+    ],
+)
 def test_dashboard_of_what_comes_and_goes_can_be_read(
-    gallery: Gallery, dashboard: str, host: str
+    gallery: Gallery, dashboard: str, host: str, width: int
 ) -> None:
-    drawn = gallery.draw(SCENE, dashboard, variables={"instance": host}, name=host[:6])
+    chosen = {"instance": f"{host}:9840"}
+    drawn = gallery.draw(SCENE, dashboard, variables=chosen, width=width, name=host)
     assert drawn.problems == []
     assert findings(drawn.panels, WORDS) == []
 

@@ -9,7 +9,7 @@ MOST_ROWS = 16
 """So many lines of a timeline have room for their names."""
 ROOM = 2.5
 """How far beyond the highest value an axis may go."""
-SMALL = {"percentunit": 0.06, "s": 0.12, "bytes": float(1 << 30)}
+SMALL = {"percentunit": 0.06, "s": 0.12, "suffix:s": 0.12, "bytes": float(1 << 30)}
 """How far an axis of zeros may go, by unit; others go to 1."""
 ALL = 1.11
 """Where an axis ends that shows all of something: Grafana leaves room above the highest value."""

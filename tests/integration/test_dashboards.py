@@ -15,6 +15,7 @@ LIST = Path(__file__).parents[2] / "build" / "queries.txt"
 RATE_S = 10
 SELDOM = (
     *("awaited_memory", "orphan", "< 0", "xid_", "label_replace(max by (gpu)"),  # of GPUs
+    "and on () (sum(rate(vllmd_tokens_total",
     *("unless vllmd_engine_up", "failure_info", "failures_total", "lost_total"),  # of engines
     *(
         "and on () ((sum(vllmd_engine_up",

@@ -6,6 +6,7 @@ from vllmd.monitoring.dashboards.dashboard import dashboard
 from vllmd.monitoring.dashboards.looks import YES_IS_GOOD
 from vllmd.monitoring.dashboards.panels import (
     ENGINES,
+    LATENCY,
     NAME,
     RATE,
     Panel,
@@ -52,7 +53,7 @@ ADAPTERS = PanelRow(
         Panel(
             "Time to first token, 95 %",
             "Of one adapter only: it is loaded from disk too often. Of all: the engine is busy.",
-            "s",
+            LATENCY,
             [
                 worst(
                     "histogram_quantile(0.95, sum by (instance, vllmd_engine, adapter, le) "

@@ -5,7 +5,7 @@ from typing import Any
 from vllmd.monitoring.dashboards.dashboard import dashboard
 from vllmd.monitoring.dashboards.engine_use import STARTS, USE
 from vllmd.monitoring.dashboards.looks import ENDS
-from vllmd.monitoring.dashboards.panels import ENGINES, RATE, Panel, PanelRow, Query
+from vllmd.monitoring.dashboards.panels import ENGINES, LATENCY, RATE, Panel, PanelRow, Query
 from vllmd.monitoring.dashboards.states import states
 from vllmd.monitoring.settings import RuleSettings
 
@@ -16,11 +16,13 @@ BURNS = ((1, "yellow"), (6, "orange"), (14.4, "red"))
 """How fast the budget is used up: all of it in 30 days, in 5, in 2. Source: the SRE workbook."""
 
 
-def _quantiles(title: str, help: str, name: str, bound_s: float | None = None) -> Panel:
+def _quantiles(
+    title: str, help: str, name: str, bound_s: float | None = None, unit: str = LATENCY
+) -> Panel:
     return Panel(
         title,
         help,
-        "s",
+        unit,
         [
             Query(f"vllmd:{name}:{p}{{{ENGINES}}}", text, colour=colour)
             for p, text, colour in (
@@ -117,7 +119,7 @@ RED = PanelRow(
         Panel(
             "Where a request spends its time",
             "The mean: it waits, its prompt is computed, its answer is. All three are the whole.",
-            "s",
+            LATENCY,
             [
                 _mean("queue", "queue", "orange"),
                 _mean("prefill", "prefill", "blue"),
@@ -143,6 +145,7 @@ RED = PanelRow(
             "A reader sees stutter above the line: too many at once, or long prompts between them.",
             "inter_token_latency_seconds",
             RuleSettings().itl_s,
+            unit="s",
         ),
         _quantiles(
             "Whole requests",
@@ -175,7 +178,7 @@ def _spans(title: str, help: str, name: str) -> Panel:
     return Panel(
         title,
         help,
-        "s",
+        LATENCY,
         [
             Query(
                 f"topk(10, histogram_quantile(0.95, sum by (adapter, le) (rate({buckets}{RATE}))))",

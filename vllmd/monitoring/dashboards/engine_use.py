@@ -29,7 +29,8 @@ USE = PanelRow(
         ),
         Panel(
             "Requests that are computed",
-            "At the dashed line, which is max_num_seqs, further ones wait.",
+            "At the dashed line, which is max_num_seqs, further ones wait. Red: no token comes of "
+            "them, as in a hang or a very long prompt.",
             "short",
             [
                 Query(f"sum(vllmd_requests_running{{{MODELS}}})", "computed", colour="green"),
@@ -38,6 +39,13 @@ USE = PanelRow(
                     "at most",
                     colour="text",
                     dashed=True,
+                ),
+                Query(
+                    f"sum(vllmd_requests_running{{{MODELS}}}) > 0 "
+                    f"and on () (sum(rate(vllmd_tokens_total{{{MODELS}}}{RATE})) == 0)",
+                    "without a token",
+                    colour="red",
+                    alone=True,
                 ),
             ],
             nothing=DOWN,

@@ -1,7 +1,7 @@
 """The two tables of the overview: a line for each engine, and a line for each alert. Pure."""
 
 from vllmd.monitoring.dashboards.looks import YES_IS_GOOD
-from vllmd.monitoring.dashboards.panels import ENGINES, RATE, Panel, Query
+from vllmd.monitoring.dashboards.panels import ENGINES, LATENCY, RATE, Panel, Query
 from vllmd.monitoring.dashboards.states import STATE_WORDS, state_expr
 from vllmd.monitoring.dashboards.tables import TableColumn
 from vllmd.monitoring.rules import BY_ENGINE
@@ -61,7 +61,7 @@ def engines() -> Panel:
             TableColumn("A", "State", words=STATE_WORDS, width=100),
             TableColumn("C", "For", "s", width=85),
             TableColumn("cause", "Ended by", width=175),
-            TableColumn("D", "TTFT p95", "s", steps=((bad, "red"),), width=95),
+            TableColumn("D", "TTFT p95", LATENCY, steps=((bad, "red"),), width=95),
             TableColumn("E", "HTTP 5xx", "percentunit", 1, _ERRORS, width=95),
             TableColumn("F", "KV cache", "percentunit", 0, _FULL, width=90),
             TableColumn("G", "Restart margin", "bytes", 1, YES_IS_GOOD, link=GPU_LINK, width=125),

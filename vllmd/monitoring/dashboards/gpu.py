@@ -4,6 +4,7 @@ from typing import Any
 
 from vllmd.monitoring.dashboards.dashboard import dashboard
 from vllmd.monitoring.dashboards.gpu_health import HEALTH
+from vllmd.monitoring.dashboards.looks import BELOW_ZERO
 from vllmd.monitoring.dashboards.owners import memory_of_a_gpu
 from vllmd.monitoring.dashboards.panels import (
     ENGINES,
@@ -38,7 +39,7 @@ ROOM = PanelRow(
             ],
             width=12,
             minimum=None,
-            steps=((0, "red"), (1, "green")),
+            steps=BELOW_ZERO,
             nothing="no engine has a GPU",
         ),
         Panel(

@@ -6,6 +6,8 @@ from typing import Any
 Steps = Sequence[tuple[float, str]]
 """From which value on a panel has which colour; below the first it is green."""
 YES_IS_GOOD: Steps = ((0, "red"), (1, "green"))
+BELOW_ZERO: Steps = ((0, "red"), (1, "transparent"))
+"""What is bad is below 0, and the rest has no colour."""
 NO_IS_GOOD: Steps = ((1, "red"),)
 ENDS = {
     "stop": "green",

@@ -1,7 +1,7 @@
 """The eight numbers on top of the overview: what a person on call looks at first. Pure."""
 
 from vllmd.monitoring.dashboards.looks import NO_IS_GOOD
-from vllmd.monitoring.dashboards.panels import ENGINES, HOSTS, RATE, Panel, Query
+from vllmd.monitoring.dashboards.panels import ENGINES, HOSTS, LATENCY, RATE, Panel, Query
 from vllmd.monitoring.settings import RuleSettings
 
 _ASLEEP = f'vllmd_engine_state{{state="sleeping",{ENGINES}}} == 1'
@@ -106,7 +106,7 @@ NUMBERS = (
             "worst engine",
             steps=((RuleSettings().ttft_s, "red"),),
         ),
-        unit="s",
+        unit=LATENCY,
         nothing="no traffic",
     ),
     _number(

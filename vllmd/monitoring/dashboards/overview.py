@@ -4,12 +4,13 @@ from typing import Any
 
 from vllmd.monitoring.dashboards.dashboard import dashboard
 from vllmd.monitoring.dashboards.engines_table import alerts, engines
-from vllmd.monitoring.dashboards.looks import DIRECTIONS
+from vllmd.monitoring.dashboards.looks import BELOW_ZERO, DIRECTIONS
 from vllmd.monitoring.dashboards.numbers import NUMBERS
 from vllmd.monitoring.dashboards.panels import (
     ENGINES,
     GPU_NAME,
     HOSTS,
+    LATENCY,
     MOST_SERIES,
     NAME,
     RATE,
@@ -33,7 +34,7 @@ PRESSURE = PanelRow(
         Panel(
             "Time to first token, 95 %",
             "Of five minutes. The dashboard 'vllmd: engine' shows where it is spent.",
-            "s",
+            LATENCY,
             [Query(f"{WORST}vllmd:time_to_first_token_seconds:p95{{{ENGINES}}})", NAME)],
             width=12,
             steps=((RuleSettings().ttft_s, "red"),),
@@ -91,7 +92,7 @@ MEMORY = PanelRow(
             ],
             width=12,
             minimum=None,
-            steps=((0, "red"), (1, "green")),
+            steps=BELOW_ZERO,
             nothing="no GPU",
         ),
         Panel(

@@ -23,9 +23,11 @@ NAME = "{{instance}} {{vllmd_engine}}"
 GPU_NAME = "{{instance}} GPU {{gpu}}"
 ENGINE_GPU_NAME = "{{instance}} {{vllmd_engine}} GPU {{gpu}}"
 
+LATENCY = "suffix:s"
+"""Seconds that stay seconds: Grafana's own unit makes minutes of 80, in decimals."""
 SOFT_MAXIMA = {
     **{"percentunit": 0.05, "short": 1, "none": 1, "reqps": 1, "s": 0.1, "bytes": 1 << 30},
-    **{"suffix:x": 1, "suffix:cores": 0.1, "suffix:GPUs": 1, "joule": 1},
+    **{LATENCY: 0.1, "suffix:x": 1, "suffix:cores": 0.1, "suffix:GPUs": 1, "joule": 1},
     **dict.fromkeys(("count:tok/s", "count:lines/s", "count:events/s"), 1),
 }
 """So far an axis goes at least, by unit: one of zeros ended at 10000 %."""
@@ -99,6 +101,13 @@ class Panel:
     at the right where the series are the worst of many."""
     repeat: str | None = None
     """The variable for each of whose values the panel is there."""
+
+    @property
+    def _bounds(self) -> str:
+        """How the steps are drawn: of what must not be below 0, as an area."""
+        if not self.steps:
+            return "off"
+        return "area" if self.minimum is None else "dashed"
 
     @property
     def names(self) -> str:
@@ -179,7 +188,7 @@ class Panel:
                 "lineWidth": 0 if self.stacked else 1,
                 "showPoints": "never",
                 "stacking": {"group": "A", "mode": "normal" if self.stacked else "none"},
-                "thresholdsStyle": {"mode": "dashed" if self.steps else "off"},
+                "thresholdsStyle": {"mode": self._bounds},
             }
             if self.minimum is None:
                 defaults["custom"]["axisSoftMin"] = 0

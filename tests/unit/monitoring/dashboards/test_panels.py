@@ -10,7 +10,7 @@ import pytest
 from tests.helpers.each import of_each
 from tests.helpers.panels import every_panel
 from vllmd.monitoring.dashboards import DASHBOARDS
-from vllmd.monitoring.dashboards.panels import Panel, PanelRow, Query, place, worst
+from vllmd.monitoring.dashboards.panels import LATENCY, Panel, PanelRow, Query, place, worst
 
 BUILT = {name: build() for name, build in DASHBOARDS.items()}
 PANELS = [
@@ -54,7 +54,7 @@ def test_units_are_those_of_the_metrics(named: tuple[str, dict[str, Any]]) -> No
             assert "_watts" in expr or re.search(r"rate\(\w+_joules_total", expr)
         if unit in ("percentunit",):
             assert "_ratio" in expr or ":ratio_" in expr or "/" in expr or "seconds_total" in expr
-        if unit == "s":
+        if unit in ("s", LATENCY):
             assert "seconds" in expr or expr.startswith("max by (severity")
 
 
@@ -187,6 +187,27 @@ def test_names_of_numbers_can_be_read_and_a_share_ends_at_all_of_it() -> None:
     of_b = cache["fieldConfig"]["overrides"][1]
     assert of_b["matcher"]["options"] == "B"
     assert {"id": "max", "value": 1} in of_b["properties"]
+
+
+def test_what_must_not_be_below_zero_is_red_there() -> None:
+    for name in ("overview", "gpu"):
+        (room,) = [p for p in every_panel(BUILT[name]) if p["title"].startswith("Room to spare")]
+        defaults = room["fieldConfig"]["defaults"]
+        assert defaults["custom"]["thresholdsStyle"] == {"mode": "area"}
+        assert [each["color"] for each in defaults["thresholds"]["steps"]] == ["red", "transparent"]
+
+
+def test_latencies_stay_seconds() -> None:
+    """80 s are "1.33 mins" in Grafana's unit."""
+    for name, title in (
+        ("overview", "TTFT p95"),
+        ("overview", "Time to first token, 95 %"),
+        ("engine", "Time to first token"),
+        ("engine", "Where a request spends its time"),
+        ("engine", "Whole requests"),
+    ):
+        (panel,) = [p for p in every_panel(BUILT[name]) if p["title"] == title]
+        assert panel["fieldConfig"]["defaults"]["unit"] == "suffix:s"
 
 
 def test_area_without_height_leaves_no_line_on_the_one_below() -> None:
