@@ -29,12 +29,10 @@ FLAGS = (
 
 def built() -> Path:
     """Return the folder with the renderer, made of its source of today, types checked."""
-    folder = installed(SOURCE)
-    for name in ("src", "out"):
-        shutil.rmtree(folder / name, ignore_errors=True)
-    shutil.copytree(SOURCE / "src", folder / "src")
-    for name in ("index.html", "tsconfig.json"):
-        shutil.copy(SOURCE / name, folder)
+    folder = ROOT / "build" / "dashboard-renderer"  # of this tree: another one's may be drawing
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(SOURCE, folder)
+    (folder / "node_modules").symlink_to(installed(SOURCE) / "node_modules")
     programs = folder / "node_modules" / ".bin"
     for command in (("tsc",), ("esbuild", "src/main.tsx", *FLAGS)):
         program, *arguments = command
