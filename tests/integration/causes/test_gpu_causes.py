@@ -265,6 +265,40 @@ def test_library_that_does_not_answer(host: GpuHost, pages: Watched) -> None:
         pages.until("vllmd_nvml_up", 1)
 
 
+@about("VllmdGpuLost")
+def test_gpu_that_comes_and_goes(host: GpuHost, pages: Watched) -> None:
+    """It answers in the end; each time it says since when it did not."""
+    since: list[float] = []
+    try:
+        for _ in range(3):
+            host.fake.change(lost=1)
+            pages.until('vllmd_gpu_up{gpu="0"}', 0).look(2)
+            since.append(pages.value('vllmd_gpu_lost_timestamp_seconds{gpu="0"}'))
+            host.fake.change(lost=None)
+            pages.until('vllmd_gpu_up{gpu="0"}', 1).look(2)
+    finally:
+        host.fake.change(lost=None)
+    assert since == sorted(set(since))
+    assert pages.value("vllmd_gpu_lost_timestamp_seconds") == 0, "no series of one that answers"
+    assert not pages.only()
+
+
+@about("VllmdGpuReaderDown")
+def test_library_that_comes_and_goes(host: GpuHost, pages: Watched) -> None:
+    for _ in range(3):
+        host.fake.change_keys({"init": 999})
+        host.read_again()
+        try:
+            pages.until("vllmd_nvml_up", 0).look(2)
+        finally:
+            host.fake.change_keys({"init": 0})
+            host.read_again()
+        host.is_read()
+        pages.look(2)
+    pages.look(5)
+    assert not pages.only()
+
+
 def test_gpus_that_a_person_lets_go_of_are_no_alert(host: GpuHost, watch: Watch) -> None:
     host.forget_xids()
     host.use()
