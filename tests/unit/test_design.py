@@ -50,7 +50,7 @@ MAY_IMPORT = {
     "scrape": "root util engine",
     "status": "util monitoring pulling engine gpu scrape",
     "cost": "root events util config engine gpu scrape",
-    "advise": "util config engine gpu scrape",
+    "advise": "root util config engine gpu scrape",
     "doctor": "events util shim config eventlog installing engine gpu lora",
     "http": "root events util shim config engine scrape",
     "client": "config cost",

@@ -11,8 +11,9 @@ from typing import Any
 
 from vllmd.advise.observed import Observed, from_json
 from vllmd.advise.observer import Slot
+from vllmd.errors import VllmdError
 from vllmd.util.days import day_of, days_in, remove_old
-from vllmd.util.state_file import StateFile
+from vllmd.util.state_file import NotRead, StateFile
 from vllmd.util.units import DAY_S
 
 FOLDER = "advise"
@@ -51,21 +52,29 @@ class ObservedDays:
         """Return the days that there are, the oldest first."""
         return days_in(self._folder)
 
-    def last(self) -> tuple[Mapping[str, Any], float] | None:
+    def last(self) -> tuple[Mapping[str, Any], float] | NotRead | None:
         """Return how far engines were counted, and when (epoch seconds); None if nobody knows."""
         for day in reversed(self.days()):
-            if found := self._file(day).read(lambda r: (dict(r["marks"]), float(r["at"]))):
+            found = self._file(day).read(_last_of)
+            if found is not None:
                 return found
         return None
 
     def read(self, since: float, until: float) -> Sums:
-        """Return what was seen in the days from `since` to `until` (seconds since the epoch)."""
+        """Return what was seen in the days from `since` to `until` (seconds since the epoch).
+
+        Raises: VllmdError: a day could not be read.
+        """
         first, last = day_of(since), day_of(until)
         found: Sums = {}
         with self._lock:
             for day in sorted({*self.days(), *self._kept}):
                 if first <= day <= last:
-                    found |= self._kept[day][1] if day in self._kept else self._read(day)
+                    seen = self._kept[day][1] if day in self._kept else self._read(day)
+                    if isinstance(seen, NotRead):
+                        problem = f"what engines showed on {day} cannot be read: {seen.problem}"
+                        raise VllmdError(f"{problem}; try again")
+                    found |= seen
             with self._adding:
                 added = {s: each for s, each in self._added.items() if first <= s.day <= last}
         return merge(found, added)
@@ -84,17 +93,22 @@ class ObservedDays:
         return bool(self._added)
 
     def write(self, now: float) -> None:
-        """Write down what was added."""
+        """Write down what was added; for a day that cannot be read it waits until it can."""
         today = day_of(now)
         with self._lock:
             with self._adding:
                 seen, self._added, marks = self._added, {}, self._marks
             for day in {slot.day for slot in seen} | {today}:
+                of_day = {s: each for s, each in seen.items() if s.day == day}
                 if day not in self._kept:
-                    self._kept[day] = self._file(day), self._read(day)
+                    before = self._read(day)
+                    if isinstance(before, NotRead):
+                        with self._adding:
+                            self._added = merge(of_day, self._added)
+                        continue
+                    self._kept[day] = self._file(day), before
                 file, sums = self._kept[day]
-                merged = merge(sums, {s: each for s, each in seen.items() if s.day == day})
-                self._kept[day] = file, merged
+                self._kept[day] = file, merge(sums, of_day)
             for day in sorted(self._kept):
                 file, sums = self._kept[day]
                 rows = [
@@ -114,8 +128,12 @@ class ObservedDays:
             sync=False,
         )
 
-    def _read(self, day: str) -> Sums:
+    def _read(self, day: str) -> Sums | NotRead:
         return self._file(day).read(lambda record: _sums(record, day)) or {}
+
+
+def _last_of(record: Mapping[str, Any]) -> tuple[Mapping[str, Any], float]:
+    return dict(record["marks"]), float(record["at"])
 
 
 def _sums(record: Mapping[str, Any], day: str) -> Sums:

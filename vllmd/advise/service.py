@@ -23,6 +23,7 @@ from vllmd.util.clock import Clock, until_tick
 from vllmd.util.days import day_of
 from vllmd.util.disk_thread import DiskThread
 from vllmd.util.parts import Part
+from vllmd.util.state_file import READ_AGAIN_S, NotRead
 from vllmd.util.units import MINUTE_S
 
 WRITE_S = float(MINUTE_S)
@@ -71,8 +72,11 @@ class AdviseService:
 
     async def run(self) -> None:
         """Work until cancelled. Nothing is written before what was written is read."""
-        if not self._resumed:
+        while not self._resumed:
             found = await asyncio.to_thread(self._files.last)
+            if isinstance(found, NotRead):
+                await self._clock.sleep(READ_AGAIN_S)
+                continue
             if found is not None:
                 self._observer.resume(*found)
             self._resumed = True

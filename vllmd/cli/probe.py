@@ -33,7 +33,8 @@ def command(engine: str | None, record: bool, as_json: bool, client: ControlClie
 
     It is asked a few fixed prompts, and what comes is compared with the answers that were recorded,
     by the probabilities of their tokens. It needs the table [engines.NAME.probe]. Fails with exit
-    code 1 if the answers are wrong, or were to be recorded and are not.
+    code 1 if the answers are wrong, if nothing was found now (`problem` with --json), or if they
+    were to be recorded and are not.
     """
     found = client.probe(chosen_engine(client, engine), record=record)
     if as_json:
@@ -41,13 +42,16 @@ def command(engine: str | None, record: bool, as_json: bool, client: ControlClie
     else:
         for line in lines(found, time.time()):
             terminal.echo(line)
+    if problem := found.get("problem"):
+        raise VllmdError(f"nothing was found now of the answers of {found['engine']}: {problem}")
     if found["verdict"] == "wrong" or (record and not found.get("recorded", True)):
         sys.exit(VllmdError.exit_code)
 
 
 def lines(found: dict[str, Any], now: float) -> Iterator[str]:
     """Write what was found for people; `now` is seconds since the epoch."""
-    verdict = found["verdict"].replace("_", " ")
+    before = " before" if found.get("problem") and found["verdict"] != "unknown" else ""
+    verdict = found["verdict"].replace("_", " ") + before
     colour = COLOURS.get(found["verdict"])
     yield terminal.style(f"{found['engine']}: answers {verdict}", colour, bold=True)
     if found["distance"] is not None:

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from vllmd.cost.usage import HourUsage, Usage, from_json, to_json
+from vllmd.errors import VllmdError
 from vllmd.util.days import day_of, days_in, remove_old
-from vllmd.util.state_file import StateFile
+from vllmd.util.state_file import NotRead, StateFile
 from vllmd.util.units import DAY_S
 
 FOLDER, STATE = "usage", "state.json"
@@ -58,6 +59,8 @@ class DayFiles:
         """Return what was used in the days from `since` to `until`, in seconds since the epoch.
 
         `new` is what was given to `write`, and what will be.
+
+        Raises: VllmdError: a day could not be read.
         """
         first, last = day_of(int(since)), day_of(int(until))
         with self._lock:
@@ -66,14 +69,22 @@ class DayFiles:
             for day in days:
                 if first <= day <= last:
                     kept = self._found.get(day)
-                    found |= self.read_day(day)[0] if kept is None else kept
+                    found |= self._used_in(day) if kept is None else kept
         return merge(found, {s: u for s, u in new.items() if first <= day_of(s.hour) <= last})
 
-    def read_day(self, day: str) -> tuple[dict[HourUsage, Usage], Mapping[str, Any] | None]:
+    def _used_in(self, day: str) -> Mapping[HourUsage, Usage]:
+        read = self.read_day(day)
+        if isinstance(read, NotRead):
+            raise VllmdError(f"the usage of {day} cannot be read: {read.problem}; try again")
+        return read[0]
+
+    def read_day(
+        self, day: str
+    ) -> tuple[dict[HourUsage, Usage], Mapping[str, Any] | None] | NotRead:
         """Return what was used in a day, and the state at its last look; None if there is none."""
         return self._file(day).read(_used_and_state) or ({}, None)
 
-    def read_state(self, resume: Callable[[Mapping[str, Any]], None]) -> bool:
+    def read_state(self, resume: Callable[[Mapping[str, Any]], None]) -> bool | NotRead:
         """Give `resume` the state at the last writing; tell whether there is one."""
 
         def parse(record: Mapping[str, Any]) -> bool:
@@ -106,7 +117,10 @@ class DayFiles:
         self, day: str, used: Mapping[HourUsage, Usage], state: Mapping[str, Any]
     ) -> None:
         if day not in self._found:
-            self._found[day] = self.read_day(day)[0]
+            before = self.read_day(day)
+            if isinstance(before, NotRead):
+                return  # `slots` has it at the next writing
+            self._found[day] = before[0]
         rows = [to_json(slot, usage) for slot, usage in merge(self._found[day], used).items()]
         self._files[day] = file = self._file(day)
         file.save({"state": state, "slots": rows})

@@ -29,6 +29,7 @@ from vllmd.scrape.page import Page
 from vllmd.util.clock import Clock, until_tick
 from vllmd.util.disk_thread import DiskThread
 from vllmd.util.parts import Part
+from vllmd.util.state_file import READ_AGAIN_S, NotRead
 from vllmd.util.units import DAY_S
 
 WRITE_S = 60.0
@@ -83,9 +84,10 @@ class CostService:
 
     async def run(self) -> None:
         """Work until cancelled. Nothing is written before what was written is read."""
-        if not self._resumed:
-            await asyncio.to_thread(self._resume)
-            self._resumed = True
+        while not self._resumed:
+            self._resumed = await asyncio.to_thread(self._resume)
+            if not self._resumed:
+                await self._clock.sleep(READ_AGAIN_S)
         written_at = self._clock.monotonic() - WRITE_S
         while True:
             self._look()
@@ -100,20 +102,24 @@ class CostService:
             self._look()
             self._write()
 
-    def _resume(self) -> None:
-        """Go on where an earlier daemon ended."""
-        if self._day_files.read_state(self._meter.resume):
-            return
+    def _resume(self) -> bool:
+        """Go on where an earlier daemon ended; tell whether that could be read."""
+        resumed = self._day_files.read_state(self._meter.resume)
+        if resumed is not False:
+            return resumed is True
         # an earlier version kept it only in the days
         for day in reversed(self._day_files.days()):
-            _, state = self._day_files.read_day(day)
-            if state is None:
+            read = self._day_files.read_day(day)
+            if isinstance(read, NotRead):
+                return False
+            if read[1] is None:
                 continue
             try:
-                self._meter.resume(state)
-                return
+                self._meter.resume(read[1])
+                break
             except (KeyError, ValueError, TypeError, AttributeError) as error:
                 emit(_log, UsageFailed(day=day, problem=repr(error)))
+        return True
 
     def _look(self) -> None:
         if not self._resumed:

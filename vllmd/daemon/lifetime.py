@@ -23,7 +23,7 @@ from vllmd.shim.proc import boot_id, same_kernel
 from vllmd.util.clock import Clock
 from vllmd.util.disk_thread import DiskWork, at_once
 from vllmd.util.parts import describe
-from vllmd.util.state_file import StateFile
+from vllmd.util.state_file import NotRead, StateFile
 
 NAME = "daemon.json"
 FAILED = "failed"
@@ -55,7 +55,7 @@ class Lifetime:
             if_not_written="the next daemon cannot tell how this one ended",
             do=do,
         )
-        self._clock = clock
+        self._clock, self._do = clock, do
         self._record: dict[str, Any] = {}
         self.unexpected = 0
         """How many daemons ended by a mistake or without a word, since the file began."""
@@ -82,7 +82,8 @@ class Lifetime:
 
     def begin(self) -> BadEnd | None:
         """Note that a daemon runs, and tell how the last one ended if nobody had asked it to."""
-        boot, before = boot_id(), self._file.read(dict) or {}
+        boot, found = boot_id(), self._file.read(dict)
+        before = {} if found is None or isinstance(found, NotRead) else found
         bad = _bad_end(before, boot) if before else None
         self.unexpected = _count(before.get("unexpected")) + (bad is not None)
         self._record = {
@@ -92,7 +93,8 @@ class Lifetime:
             "unexpected": self.unexpected,
             "end": None,
         }
-        self._file.save(self._record)
+        if not isinstance(found, NotRead):
+            self._file.save(self._record)
         if bad is not None:
             emit(
                 _log,
@@ -106,6 +108,20 @@ class Lifetime:
         """Note that the daemon ends, and how: `failed`, or whatever was asked for."""
         end = {"how": how, "problem": problem, "at": self._clock.time()}
         self._record = {**self._record, "end": end}
+        if self._file.unread is None:
+            self._file.save(self._record)
+        else:
+            self._do(self._end_late)
+
+    def _end_late(self) -> None:
+        """Note the end in a file that could not be read at the beginning, if it can be now."""
+        found = self._file.read(dict)
+        if isinstance(found, NotRead):
+            return
+        if found:
+            bad = _bad_end(found, str(self._record["boot"])) is not None
+            unexpected = _count(found.get("unexpected")) + bad
+            self._record = {**self._record, "unexpected": unexpected}
         self._file.save(self._record)
 
 

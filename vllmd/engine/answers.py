@@ -40,7 +40,11 @@ class Answers:
     """The most that were in flight since the last page: it may have been read before they ended."""
 
     def withhold(self, why: str | None) -> None:
-        """Have requests kept from the run that there is, or let them come again."""
+        """Have requests kept from the run that there is, or let them come again.
+
+        A probe in flight may find it wrong after its table was removed: that keeps nothing away.
+        """
+        why = why if self.withholds else None
         if why != self.wrong:
             self.wrong = why
             self.changed()
@@ -50,6 +54,7 @@ class Answers:
         self.withholds = withholds
         if not withholds:
             self.withhold(None)
+            self.condemned = None
 
     def take_up(self, wrong: str | None) -> None:
         """Go on with what an earlier daemon knew of the run."""
@@ -57,6 +62,8 @@ class Answers:
 
     def end(self, run_id: str, reason: str) -> None:
         """Have a run ended, as one that is stalled is."""
+        if not self.withholds:
+            return
         self.condemned = Condemned(run_id, reason)
 
     def verdict(self, run_id: str) -> tuple[str, str] | None:

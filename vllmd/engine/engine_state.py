@@ -49,7 +49,7 @@ class EngineState:
         run_states: RunStates | None = None,
     ) -> None:
         self.log = structlog.get_logger().bind(engine=engine)
-        self._clock, self._memory = clock, memory
+        self._clock, self.memory = clock, memory
         self._run_states = run_states or RunStates()
         self.known: RestartState = memory.load()
         self.state = State.STOPPED
@@ -111,11 +111,11 @@ class EngineState:
 
     def save(self) -> None:
         """Write down what is to outlive the daemon."""
-        self._memory.save(self.known)
+        self.memory.save(self.known, runs=self.run is not None)
 
     async def saved(self) -> None:
         """Wait until that is written down, or the disk does not take it; but not for long."""
-        await self._memory.saved(SAVE_S)
+        await self.memory.saved(SAVE_S)
         await self._run_states.saved(SAVE_S)
 
     def counted(self, end: Exit) -> bool:

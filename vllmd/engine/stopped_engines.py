@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vllmd.shim.proc import boot_id
+from vllmd.util.late_state import LateState
 from vllmd.util.state_file import StateFile
 from vllmd.util.within import run_within
 
@@ -21,7 +22,10 @@ class StoppedEngines:
             if_unusable="engines that were stopped start",
             if_not_written="engines that were stopped start with the next daemon",
         )
-        self._names = self._file.read(self._of_this_boot) or set()
+        self._late = LateState(self._file, self._of_this_boot)
+        self._names = self._late.load() or set()
+        self._started = set[str]()
+        """Those that were started before the file was read."""
         self._saved = sorted(self._names)
         self._saving = asyncio.Lock()
 
@@ -42,6 +46,18 @@ class StoppedEngines:
     def discard(self, name: str) -> None:
         """Want that no more; `save` writes it down."""
         self._names.discard(name)
+        self._started.add(name)
+
+    @property
+    def late(self) -> str | None:
+        """Why it is not known yet which they are; None if it is."""
+        return self._late.problem
+
+    async def read_again(self) -> None:
+        """Read the file if it was not read yet."""
+        if self.late is not None:
+            await asyncio.to_thread(self._late.read_again)
+            self._names |= (self._late.take() or set()) - self._started
 
     async def save(self) -> None:
         """Write down what was said until now. A disk that stands still holds up nobody else.
@@ -49,6 +65,7 @@ class StoppedEngines:
         Raises: OSError: it could not be written; the caller says so, it holds for this daemon.
         """
         async with self._saving:
+            await self.read_again()
             names = sorted(self._names)
             if names != self._saved:
                 record = {"boot_id": self._boot, "stopped": names}

@@ -17,6 +17,7 @@ from vllmd.engine.operator_requests import OperatorRequests
 from vllmd.engine.process import orphans
 from vllmd.engine.process.run_state import Run
 from vllmd.engine.process.shim_client import ShimClient
+from vllmd.engine.restart.late_start import LateStart
 from vllmd.engine.sleeping.sleeper import Sleeper
 from vllmd.engine.state_machine import ENDED, ENDING, State, Trigger
 from vllmd.engine.status import EngineStatus, status_of
@@ -47,6 +48,7 @@ class Supervisor(WantedEngine):
         self._wanted = engine.autostart and engine.name not in context.stopped
         self._closing = self._leaving = self._restart = self._crashed = self._adopted = False
         self._requests = OperatorRequests()
+        self._late = LateStart(self._state, self._stopped, self._clock)
         self._heard = 0  # wishes that came before the end that is dealt with
         self._client: ShimClient | None = None
         self._next_start_at: Moment | None = None
@@ -158,6 +160,8 @@ class Supervisor(WantedEngine):
                 return
             if not self._may_start:
                 await self._requests.beyond_within(self._heard, again_s, self._clock)
+            elif await self._late.is_to_wait(self._requests, self._heard):
+                self._wanted = self._wanted and self._name not in self._stopped
             elif await self._parts.restarter.still_held(self._settings.context.gpu.mismatch()):
                 await self._hold()
             else:

@@ -9,6 +9,7 @@ import attrs
 from vllmd.gpu.growth import Baseline
 from vllmd.shim.proc import boot_id
 from vllmd.util.disk_thread import DiskWork, at_once
+from vllmd.util.late_state import LateState
 from vllmd.util.state_file import StateFile
 
 MAX_PROCESSES = 512
@@ -40,6 +41,21 @@ class GpuState:
     mismatch: str | None = None
     """The sentence about a driver that was changed: the next daemon knows it from the start."""
 
+    def take_up(self, earlier: "GpuState") -> None:
+        """Go on with what an earlier daemon noted since the boot, read late."""
+        for process, engine in earlier.processes.items():
+            self.processes.setdefault(process, engine)
+        for session, engine in earlier.sessions.items():
+            self.sessions.setdefault(session, engine)
+        for engine, base in earlier.baselines.items():
+            if (now := self.baselines.get(engine)) is None or now.run_id == base.run_id:
+                self.baselines[engine] = base
+        for key, (count, at) in earlier.xids.items():
+            seen, last = self.xids.get(key, (0, 0.0))
+            self.xids[key] = seen + count, max(last, at)
+        self.indices.update(earlier.indices)
+        self.held = {**earlier.held, **self.held}
+
 
 class GpuStateFile:
     """The file."""
@@ -52,14 +68,25 @@ class GpuStateFile:
             if_not_written="orphans may be taken for foreign processes by the next daemon",
             do=do,
         )
+        self._late = LateState(self._file, _from_json, do)
         self._written: dict[str, Any] = {}
 
     def load(self) -> GpuState:
         """Return what was noted since the boot."""
-        return self._file.read(_from_json) or GpuState()
+        return self._late.load() or GpuState()
+
+    @property
+    def late(self) -> str | None:
+        """Why it was not read yet; None if it was."""
+        return self._late.problem
 
     def save(self, state: GpuState) -> None:
-        """Write down what has changed."""
+        """Write down what has changed, with what was read late."""
+        self._late.ask_again()
+        if (earlier := self._late.take()) is not None:
+            state.take_up(earlier)
+        if self.late is not None:
+            return
         while len(state.processes) > MAX_PROCESSES:
             state.processes.pop(next(iter(state.processes)))
         record = {

@@ -78,9 +78,19 @@ class AdapterStateFile:
         """Read the file; of one that cannot be used nothing is added."""
         self._file.read(self._take)
 
+    @property
+    def is_read(self) -> bool:
+        """Whether it is known what it says: until then nothing is changed."""
+        return self._file.unread is None
+
+    async def read_again(self) -> None:
+        """Read it if the disk was late with it."""
+        if not self.is_read:
+            await asyncio.to_thread(self.read)
+
     def _take(self, record: Mapping[str, Any]) -> None:
         added = {str(name): str(path) for name, path in record["added"].items()}
-        self.added, self.loaded = added, {str(name) for name in record["loaded"]}
+        self.added, self.loaded = added, self.loaded | {str(name) for name in record["loaded"]}
 
     async def change_added(self, change: Callable[[dict[str, str]], dict[str, str]]) -> None:
         """Change what is added by command; one change after another, each written down.
@@ -88,6 +98,7 @@ class AdapterStateFile:
         Raises: OSError: it could not be written, and nothing changed.
         """
         async with self._changing:
+            await self.read_again()
             before, self.added = self.added, change(self.added)
             try:
                 await asyncio.to_thread(self.write)
@@ -101,6 +112,7 @@ class AdapterStateFile:
         Raises: OSError: it could not be written; it holds for this daemon.
         """
         async with self._changing:
+            await self.read_again()
             before, others = self.loaded, self.loaded - {name}
             self.loaded = others | {name} if owned else others
             if self.loaded != before:

@@ -189,6 +189,7 @@ class LoraReconciler:
 
     async def _look(self) -> None:
         """Find out what is wanted."""
+        await self._state_file.read_again()
         if self._lora.directory is not None:
             try:
                 self._found = await asyncio.to_thread(desired.scan, self._lora.directory)
@@ -224,7 +225,7 @@ class LoraReconciler:
             wanted,
             listed,
             ours=self._state_file.loaded,
-            unload_unlisted=lora.unloads_unlisted(self._engine),
+            unload_unlisted=self._state_file.is_read and lora.unloads_unlisted(self._engine),
             again=self._again,
         )
         self._note_lost(todo)

@@ -21,6 +21,7 @@ _SAID = {
     DRAIN: "it takes no requests until its answers are right",
     RESTART: "it takes no requests, and is started again",
 }
+_REMOVED = "an alert alone: its table probe was removed"
 
 
 @attrs.define
@@ -59,13 +60,15 @@ class Consequences:
         `computed_by` the command and the GPUs.
         """
         assert engine.probe is not None
-        acts, ending = engine.probe.on_mismatch, kept.ending
+        acts, ending, answers = engine.probe.on_mismatch, kept.ending, self.answers()
         restarts = kept.restarts + (ending is not None and ending != run_id)
         ending = None
         if changed:
             found += f"; another {', '.join(changed)} than when the reference was recorded"
         consequence = _SAID[acts]
-        if FILES in changed:
+        if acts != ALERT and answers is not None and not answers.withholds:
+            acts, consequence = ALERT, _REMOVED
+        elif FILES in changed:
             acts, consequence = ALERT, "an alert alone: the model's files are others"
         elif acts == RESTART and restarts:
             consequence = f"{_SAID[DRAIN]}: a start has not helped"
@@ -73,7 +76,7 @@ class Consequences:
             ending = run_id
         if acts == ALERT:
             self.let_come()
-        elif (answers := self.answers()) is not None:
+        elif answers is not None:
             answers.withhold(found)
         if kept.wrong is None or kept.run_id != run_id:
             name = engine.name
@@ -99,6 +102,13 @@ class Consequences:
         """Let requests come, and have no run ended any more."""
         self.let_come()
         return attrs.evolve(kept, ending=None, withheld=None)
+
+    def withhold_again(self, kept: KeptProbe, run_id: str | None) -> None:
+        """Keep requests from the run that an earlier daemon kept them from."""
+        answers = self.answers()
+        is_it = kept.withheld is not None and run_id is not None and kept.run_id == run_id
+        if answers is not None and kept.wrong is not None and is_it:
+            answers.withhold(kept.wrong)
 
     def carry(self, kept: KeptProbe, run_id: str | None, computed_by: str) -> None:
         """Keep requests from a later run of the same, until it was asked itself."""

@@ -25,7 +25,7 @@ from vllmd.probe import reference as references
 from vllmd.probe.answer import PromptAnswer
 from vllmd.probe.asking import Asker, NotApplicableError, NotAskedError
 from vllmd.probe.consequences import Consequences
-from vllmd.probe.due import RETRY_S, Due
+from vllmd.probe.due import RETRY_S, Due, Sight
 from vllmd.probe.identity import AnswersIdentity, carried, identity_of
 from vllmd.probe.judge import Judgement, judge, limit_of
 from vllmd.probe.looking import Looking, Outcome, Recording
@@ -33,7 +33,7 @@ from vllmd.probe.model_files import ModelFiles
 from vllmd.probe.reference import KeptProbe, Reference
 from vllmd.probe.status import AnswersVerdict, ProbeStatus
 from vllmd.util.clock import Clock
-from vllmd.util.state_file import StateFile
+from vllmd.util.state_file import NotRead, StateFile
 
 LOOK_S = 2.0
 MOST_SHOWN = 1000.0
@@ -151,19 +151,20 @@ class Prober:
     async def ask_now(self, record_by: str | None = None) -> dict[str, Any]:
         """Look at its answers now; with a name, take them for right in that name.
 
-        Returns: what is known then, and whether they were recorded. Raises: HeldError: it cannot
-            be asked.
+        Returns: what is known then, whether they were recorded, and in `problem` why nothing was
+            found now, None if it was. Raises: HeldError: it cannot be asked.
         """
         async with self._lock:
-            await self._load()
+            if (late := await self._load()) is not None:
+                raise HeldError(f"{self._engine.name} is not asked: {late}; try again")
             status = self._view.status()
             if status is None or not status.up or status.run_id is None:
                 state = status.state if status is not None else "gone"
                 raise HeldError(f"{self._engine.name} is not asked: it is {state}, not ready")
             before = self._kept.reference
-            await self._probe("asked for", status, record_by)
+            problem = await self._probe("asked for", status, record_by)
             recorded = record_by is not None and self._kept.reference is not before
-        return {**self.to_json(), "recorded": recorded}
+        return {**self.to_json(), "recorded": recorded, "problem": problem}
 
     def to_json(self) -> dict[str, Any]:
         """Return what is known, as `vllmd probe` shows it."""
@@ -185,9 +186,8 @@ class Prober:
         """Work until cancelled."""
         while True:
             async with self._lock:
-                await self._load()
-                status = self._view.status()
-                if status is not None:
+                late, status = await self._load(), self._view.status()
+                if status is not None and late is None:
                     self._consequences.carry(self._kept, status.run_id, self._computed_by(status))
                     wrong = self._kept.wrong is not None
                     why = self._due.why(status, self._config.every_s, wrong=wrong)
@@ -201,25 +201,36 @@ class Prober:
         uuids = self._view.gpus().uuids
         return " ".join([status.command_hash or self._command.hash, *sorted(uuids)])
 
-    async def _load(self) -> None:
-        """Read what an earlier daemon left, once; the disk is waited for in a thread."""
+    async def _load(self) -> str | None:
+        """Read what an earlier daemon left, once; the disk is waited for in a thread.
+
+        Returns: why nothing is asked yet: the present answers may be known to be wrong.
+        """
         if self._loaded:
-            return
+            return None
         status = self._view.status()
         found = await asyncio.to_thread(self._file.read, references.from_json)
+        if isinstance(found, NotRead):
+            self._found = f"what is known of its answers cannot be read: {found.problem}"
+            return self._found
+        self._found = None
         if found is not None and status is not None:
             self._kept = found
+            self._consequences.withhold_again(found, status.run_id)
             ago_s = max(0.0, self._clock.time() - (found.asked_at or 0.0))
             self._due.resume(status, found.run_id, ago_s)
             if self._config.on_mismatch == ALERT:
                 self.close()
         self._loaded = True
+        return None
 
-    async def _probe(self, why: str, status: EngineStatus, record_by: str | None = None) -> None:
-        """Look at its answers, and do what follows."""
+    async def _probe(
+        self, why: str, status: EngineStatus, record_by: str | None = None
+    ) -> str | None:
+        """Look at its answers, and do what follows; returns why nothing was found."""
         answers, run_id = self._view.answers(), status.run_id
         if answers is None or run_id is None:
-            return
+            return "it is not configured any more"
         asker = self._make_asker(self._engine, self._command)
         sight = self._due.sight(status)
         spend, check = functools.partial(self._spend, run_id), functools.partial(self._up, run_id)
@@ -228,6 +239,9 @@ class Prober:
             now = await self._identity(asker)
             reference = self._kept.reference
             if record_by is not None or reference is None or self._is_other(now, reference):
+                carried = self._kept.wrong is not None and self._kept.run_id != run_id
+                if record_by is None and answers.wrong is not None and not carried:
+                    return self._leave_withheld(sight)
                 await self._record(looking, now, why, record_by, run_id)
             else:
                 found = await looking.look(reference, self._limit(reference, now))
@@ -235,15 +249,26 @@ class Prober:
         except NotAskedError as error:
             self._found = f"it was not asked: {error}"
             self._due.wait(sight, RETRY_S)
-            return
+            return self._found
         except NotApplicableError as error:
             self._tell_not_applicable(str(error))
             red = self._kept.wrong is not None
             self._due.wait(sight, RETRY_S if red else self._config.every_s)
-            return
+            return f"its answers cannot be looked at: {error}"
         self._not_applicable = None
         self._due.asked(sight)
         self._file.save(references.to_json(self._kept))
+        return None
+
+    def _leave_withheld(self, sight: Sight) -> str:
+        """Take nothing for right by itself of a run that is known to answer wrong."""
+        self._found = (
+            "its answers are not recorded: this run takes no requests as they were wrong, and what "
+            "they were compared with is gone, or of another model. Restart it, or, if they are "
+            f"right, 'vllmd probe {self._engine.name} --record'"
+        )
+        self._due.wait(sight, self._config.every_s)
+        return self._found
 
     def _up(self, run_id: str) -> None:
         """Raise NotAskedError if the run that is asked does not serve any more."""

@@ -2,7 +2,11 @@
 
 **Read.** A file that is not there says nothing. One that cannot be read, is no JSON object or does
 not make sense is said once, set aside as `<its name>.unusable`, and what it kept begins anew:
-nothing in it keeps a daemon from starting, or an engine from serving. Nor does a disk that hangs.
+nothing in it keeps a daemon from starting, or an engine from serving.
+
+**Not read.** A disk that is late, or fails for the moment, has not said that there is no file:
+`read` returns `NotRead`. The file is left as it is, and nothing is written over it until it was
+read: its user tries again, and records nothing meanwhile that the file may know better.
 
 **Written.** Whole or not at all; with `sync`, it is there after a power cut too. A disk that
 refuses touches no engine, so that is only said: once, until it takes the file again.
@@ -13,12 +17,14 @@ the others: what it does not know it passes over, what is not there yet it has a
 
 import asyncio
 import contextlib
+import errno
 import os
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+import attrs
 import structlog
 
 from vllmd.events.base import emit
@@ -30,11 +36,27 @@ from vllmd.util.disk_thread import DiskWork, at_once
 from vllmd.util.parts import describe
 
 VERSION = "version"
+READ_AGAIN_S = 5.0
+"""How often a user asks again for a file that was not read."""
 MAKES_NO_SENSE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
 """What `parse` may raise for a record that it does not understand."""
+FOR_THE_MOMENT = frozenset(
+    {
+        *(errno.EIO, errno.EAGAIN, errno.EINTR, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN),
+        *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EHOSTDOWN, errno.EHOSTUNREACH),
+    }
+)
+"""Errors that say nothing of the file: of a network file system, or of a process without room."""
 T = TypeVar("T")
 
 _log = structlog.get_logger()
+
+
+@attrs.frozen
+class NotRead:
+    """What `read` returns if the disk has not said what is in the file, nor that there is none."""
+
+    problem: str
 
 
 class StateFile:
@@ -50,8 +72,12 @@ class StateFile:
         do: DiskWork = at_once,
         sync: bool = True,
         folder_mode: int = 0o750,
+        replaces: bool = False,
     ) -> None:
-        """Name the file, and what follows for a person if it cannot be used or not be written."""
+        """Name the file, and what follows for a person if it cannot be used or not be written.
+
+        `replaces` if what is saved says all by itself: it is written over one that was not read.
+        """
         self.path = path
         self._if_unusable = if_unusable
         self._if_not_written = if_not_written
@@ -59,12 +85,15 @@ class StateFile:
         self._do = do
         self._sync = sync
         self._folder_mode = folder_mode
+        self._replaces = replaces
+        self.unread: str | None = None
+        """Why it could not be read the last time; None if it could, or is not there."""
         self.problem: str | None = None
         """Why what was saved last could not be written; None if it could."""
         self._asked = self._done = 0
         self._changed = threading.Condition()
 
-    def read(self, parse: Callable[[Mapping[str, Any]], T]) -> T | None:
+    def read(self, parse: Callable[[Mapping[str, Any]], T]) -> T | NotRead | None:
         """Return what `parse` makes of the file; None if there is none, or it cannot be used.
 
         `parse` raises one of `MAKES_NO_SENSE` for what it does not understand.
@@ -74,15 +103,21 @@ class StateFile:
             record = call_within(str(self.path.parent), lambda: read_json(self.path))
             if not isinstance(record, dict):
                 raise TypeError("it is no JSON object")
-            return parse(record)
+            found = parse(record)
         except (FileNotFoundError, NotADirectoryError):
-            return None
-        except TimeoutError as error:
-            self._tell(describe(error), f"{self._if_unusable}; it is left as it is")
+            self.unread = None
             return None
         except (OSError, *MAKES_NO_SENSE) as error:
+            if isinstance(error, TimeoutError) or getattr(error, "errno", None) in FOR_THE_MOMENT:
+                before, self.unread = self.unread, describe(error)
+                if before is None:
+                    self._tell(self.unread, "it is left as it is, and read again")
+                return NotRead(self.unread)
+            self.unread = None
             self._set_aside(self._problem(record, error))
             return None
+        self.unread = None
+        return found
 
     def _problem(self, record: object, error: Exception) -> str:
         version = record.get(VERSION) if isinstance(record, dict) else None
@@ -108,8 +143,11 @@ class StateFile:
     def write(self, record: Mapping[str, Any]) -> None:
         """Write it here and now.
 
-        Raises: OSError: it could not be written; what was before is still there.
+        Raises: OSError: it could not be written, or not be read before; what was is still there.
         """
+        if self.unread is not None and not self._replaces:
+            text = f"it could not be read, so it is not written over ({self.unread})"
+            raise OSError(errno.EAGAIN, text, str(self.path))
         self.path.parent.mkdir(mode=self._folder_mode, parents=True, exist_ok=True)
         write_record(str(self.path), {VERSION: self._version, **record}, sync=self._sync)
 
@@ -155,3 +193,4 @@ class StateFile:
     def _remove(self) -> None:
         with contextlib.suppress(OSError):
             self.path.unlink()
+            self.unread = None

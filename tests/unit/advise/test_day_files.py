@@ -1,10 +1,16 @@
 import json
 from pathlib import Path
 
+import attrs
+import pytest
+
+from tests.helpers.late_disk import LateDisk
 from vllmd.advise.day_files import ObservedDays
 from vllmd.advise.observed import Observed
 from vllmd.advise.observer import Slot
+from vllmd.errors import VllmdError
 from vllmd.util.days import day_of
+from vllmd.util.state_file import NotRead
 from vllmd.util.units import DAY_S
 
 NOON = 1_000_000 * 3600.0
@@ -60,3 +66,25 @@ def test_days_that_are_too_old_are_removed(tmp_path: Path) -> None:
         files.add({}, {})
         files.write(NOON + number * DAY_S)
     assert files.days() == [day_of(NOON + n * DAY_S) for n in (1, 2, 3, 4)]
+
+
+def test_day_that_is_not_read_is_not_written_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = ObservedDays(tmp_path, 90)
+    first.add({slot(): attrs.evolve(SEEN, watched_s=36000.0)}, {"m": 1})
+    first.write(NOON)
+    files, disk = ObservedDays(tmp_path, 90), LateDisk(monkeypatch)
+    files.add({slot(): SEEN}, {"m": 2})
+    files.write(NOON)
+    with pytest.raises(VllmdError, match=f"{day_of(NOON)} cannot be read.*try again"):
+        files.read(NOON, NOON)
+    assert isinstance(files.last(), NotRead)
+    assert files.waiting
+    files.add({slot(): SEEN}, {"m": 3})
+    disk.late = False
+    assert files.read(NOON, NOON)[slot()].watched_s == 36120
+    files.write(NOON + 60)
+    again = ObservedDays(tmp_path, 90)
+    assert again.read(NOON, NOON)[slot()].watched_s == 36120
+    assert again.last() == ({"m": 3}, NOON + 60)

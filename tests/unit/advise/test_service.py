@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.helpers.clock import FakeClock, quiet
+from tests.helpers.late_disk import LateDisk
 from tests.helpers.make import config, gpu_device, status
 from tests.unit.advise.test_observer import page
 from vllmd.advise.service import AdviseService
@@ -14,6 +15,7 @@ from vllmd.config.load import load
 from vllmd.gpu.latest import MemoryListing
 from vllmd.gpu.memory_shares import GpuMemory
 from vllmd.util.disk_thread import DiskThread
+from vllmd.util.state_file import READ_AGAIN_S
 from vllmd.util.units import GIB
 
 TEXT = """
@@ -137,4 +139,28 @@ async def test_pages_of_what_is_not_known_are_left_out(scene: Scene) -> None:
     scene.service.configure(other, {})
     made = await scene.service.report(0.0, scene.clock.time(), 2.5)
     assert [each["engine"] for each in made["engines"]] == ["code"]
+    task.cancel()
+
+
+async def test_daemon_whose_disk_is_late_counts_nothing_twice(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = scene.begin()
+    await quiet()
+    await scene.serve(100)
+    scene.service.close()
+    task.cancel()
+    scene.disk.close()
+    scene.disk, disk = DiskThread(), LateDisk(monkeypatch)
+    scene.service = scene.make()
+    task = scene.begin()
+    await quiet()
+    scene.service.page_read("chat", page(scene.clock.monotonic(), finished=115))
+    disk.late = False
+    await scene.clock.advance(READ_AGAIN_S)
+    await quiet()
+    scene.service.page_read("chat", page(scene.clock.monotonic(), finished=130))
+    await scene.clock.advance(400)
+    await asyncio.to_thread(scene.disk.close)
+    assert (await scene.report())["requests"] == 130
     task.cancel()

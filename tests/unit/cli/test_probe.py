@@ -6,6 +6,7 @@ from click.testing import CliRunner, Result
 
 from tests.helpers.control import FakeEngine, FakeProbes, control_socket
 from vllmd.cli.probe import command, lines
+from vllmd.errors import VllmdError
 
 RIGHT: dict[str, Any] = {
     "engine": "chat",
@@ -92,3 +93,15 @@ def test_lines_of_what_cannot_be_looked_at_say_why() -> None:
     said = list(lines(shown, 1.0))
     assert said[0].endswith("embed: answers not applicable") or "not applicable" in said[0]
     assert "found      HTTP 404" in said
+
+
+def test_nothing_found_now_is_an_error_and_not_what_was_found_before(tmp_path: Path) -> None:
+    shown = {**RIGHT, "problem": "it was not asked: HTTP 503: no"}
+    result, _ = probe(tmp_path, shown)
+    assert result.exit_code == 1
+    assert "chat: answers right before" in result.output
+    assert isinstance(result.exception, VllmdError) or "HTTP 503" in result.output
+    assert "HTTP 503" in f"{result.exception} {result.output}"
+    result, _ = probe(tmp_path, shown, "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["problem"] == shown["problem"]

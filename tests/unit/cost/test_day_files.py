@@ -4,10 +4,13 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from tests.helpers.late_disk import LateDisk
 from vllmd.cost.day_files import DayFiles, merge
 from vllmd.cost.usage import Activity, HourUsage, Usage
+from vllmd.errors import VllmdError
 from vllmd.events.daemon import StateFileNotWritten, StateFileUnreadable
 from vllmd.util.days import day_of
+from vllmd.util.state_file import NotRead
 from vllmd.util.units import DAY_S
 
 NOON = 1_700_000_000 // DAY_S * DAY_S + 12 * 3600
@@ -105,3 +108,20 @@ def test_a_file_is_plain_json(tmp_path: Path) -> None:
 
 def test_merge_adds_what_is_in_both() -> None:
     assert merge({slot(): Usage(1)}, {slot(): Usage(2)}) == {slot(): Usage(3)}
+
+
+def test_day_that_is_not_read_is_not_written_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    DayFiles(tmp_path, 400).write({slot(): Usage(10)}, STATE, NOON)
+    day_files, disk = DayFiles(tmp_path, 400), LateDisk(monkeypatch)
+    resumed = list[object]()
+    assert isinstance(day_files.read_state(resumed.append), NotRead)
+    day_files.write({slot(): Usage(1)}, {**STATE, "at_ns": 6}, NOON)
+    with pytest.raises(VllmdError, match=f"{day_of(NOON)} cannot be read.*try again"):
+        day_files.read(NOON, NOON, {})
+    disk.late = False
+    assert day_files.read_state(resumed.append) is True
+    assert resumed == [STATE]
+    day_files.write({slot(): Usage(3)}, STATE, NOON)
+    assert DayFiles(tmp_path, 400).read(NOON, NOON, {}) == {slot(): Usage(13)}

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.helpers.clock import FakeClock, quiet
+from tests.helpers.late_disk import LateDisk
 from tests.helpers.make import config, gpu_device, status
 from tests.helpers.parts import running
 from vllmd.cost.service import CostService, counters_of
@@ -22,6 +23,7 @@ from vllmd.gpu.memory_shares import GpuMemory, Holder, Owner
 from vllmd.scrape.families import parse_page
 from vllmd.scrape.page import Page
 from vllmd.util.disk_thread import DiskThread
+from vllmd.util.state_file import READ_AGAIN_S
 
 TEXT = """
 [daemon]
@@ -223,6 +225,32 @@ async def test_nothing_is_written_before_what_was_used_earlier_could_be_read(
             scene.cost_service.close()
     scene.disk_thread.close()
     assert written == []
+
+
+async def test_nothing_is_written_before_a_late_disk_has_said_what_was_used(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = await start(scene)
+    await scene.work(10, 100)
+    scene.cost_service.close()
+    task.cancel()
+    scene.disk_thread.close()
+    day = scene.cost_service._day_files
+    used = day.read(scene.clock.time() - 3600, scene.clock.time(), {})
+    disk = LateDisk(monkeypatch)
+    scene.make()
+    task = await start(scene)
+    await scene.work(2, 100)
+    disk.late = False
+    await scene.clock.advance(READ_AGAIN_S)
+    await quiet()
+    await scene.work(2, 100)
+    scene.cost_service.close()
+    task.cancel()
+    scene.disk_thread.close()
+    now = scene.cost_service._day_files.read(scene.clock.time() - 3600, scene.clock.time(), {})
+    assert all(now[slot].duration_ns >= usage.duration_ns for slot, usage in used.items())
+    assert sum(u.duration_ns for u in now.values()) > sum(u.duration_ns for u in used.values())
 
 
 async def test_a_stopped_engine_pays_nothing_while_another_holds_memory(scene: Scene) -> None:

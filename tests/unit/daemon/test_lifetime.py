@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.helpers.clock import FakeClock
+from tests.helpers.late_disk import LateDisk
 from vllmd.daemon.lifetime import Lifetime
 from vllmd.errors import VllmdError
 from vllmd.events.daemon import (
@@ -125,3 +126,18 @@ def test_file_that_cannot_be_read_or_written_is_told_only(tmp_path: Path) -> Non
         StateFileNotWritten.name,
     }
     assert logs
+
+
+def test_file_that_is_read_late_keeps_its_count(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun(path)
+    begun(path)  # the first was lost
+    before = path.read_bytes()
+    disk = LateDisk(monkeypatch)
+    late, _ = begun(path)
+    late.end("stopped")
+    assert path.read_bytes() == before
+    disk.late = False
+    late.end("stopped")  # it is read now: the second was lost, too
+    assert begun(path)[0].unexpected == 2

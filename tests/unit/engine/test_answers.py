@@ -46,3 +46,15 @@ def test_requests_of_a_probe_are_none_of_clients() -> None:
         assert answers.requests(reading(3, 4)) == (0, 2)
     assert answers.requests(reading(5)) == (0, 0), "a page that was read before they ended"
     assert answers.requests(reading(5)) == (5, 0)
+
+
+def test_verdict_that_comes_after_the_table_was_removed_does_nothing() -> None:
+    answers = Answers()
+    answers.use(withholds=True)
+    answers.end("a", "far")
+    answers.use(withholds=False)
+    answers.withhold("far")
+    assert answers.wrong is None
+    assert answers.verdict("a") is None
+    answers.end("a", "far")
+    assert answers.verdict("a") is None

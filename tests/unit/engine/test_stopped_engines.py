@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from tests.helpers.late_disk import LateDisk
 from vllmd.engine.stopped_engines import StoppedEngines
 from vllmd.events.daemon import StateFileUnreadable
 from vllmd.util import state_file
@@ -75,3 +76,27 @@ async def test_save_at_a_disk_that_stands_still_holds_up_nobody_and_loses_nothin
     disk.set()
     await asyncio.gather(first, second, same)
     assert written == [["a"], ["a", "b"]]
+
+
+async def test_file_that_is_read_late_is_not_written_over_and_counts_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "stopped.json"
+    first = StoppedEngines(path, "b")
+    first.add("a")
+    first.add("started")
+    await first.save()
+    disk = LateDisk(monkeypatch)
+    stopped = StoppedEngines(path, "b")
+    assert stopped.late is not None
+    stopped.add("b")
+    stopped.discard("started")
+    with pytest.raises(OSError, match="not written over"):
+        await stopped.save()
+    disk.late = False
+    await stopped.read_again()
+    assert stopped.late is None
+    assert [name for name in ("a", "b", "started") if name in stopped] == ["a", "b"]
+    await stopped.save()
+    again = StoppedEngines(path, "b")
+    assert [name for name in ("a", "b", "started") if name in again] == ["a", "b"]

@@ -174,7 +174,7 @@ async def test_run_stalled_engine_is_killed_and_started_again_with_the_cause(
 async def test_run_of_wrong_answers_is_drained_and_started_again_with_the_cause(
     tmp_path: Path,
 ) -> None:
-    scene = Scene(tmp_path)
+    scene = Scene(tmp_path, 'probe = { on_mismatch = "restart" }')
     async with running(scene):
         await scene.until_state(State.READY)
         run_id = scene.supervisor.status.run_id

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.helpers.late_disk import LateDisk
 from vllmd.gpu.growth import Baseline
 from vllmd.gpu.state_file import MAX_PROCESSES, GpuState, GpuStateFile
 from vllmd.shim.proc import boot_id
@@ -83,3 +84,24 @@ def test_processes_are_bounded_the_oldest_go_first(tmp_path: Path) -> None:
     GpuStateFile(tmp_path / "gpus.json").save(many)
     assert len(many.processes) == MAX_PROCESSES
     assert (0, 1) not in many.processes
+
+
+def test_file_that_is_read_late_is_taken_up_and_never_written_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "gpus.json"
+    GpuStateFile(path).save(state())
+    before = path.read_bytes()
+    disk, book = LateDisk(monkeypatch), GpuStateFile(path)
+    now = book.load()
+    assert now == GpuState()
+    now.processes[7, 7] = "new"
+    book.save(now)
+    assert book.late is not None
+    assert path.read_bytes() == before
+    disk.late = False
+    book.save(now)
+    assert book.late is None
+    both = state()
+    both.processes[7, 7], both.mismatch = "new", None  # that is looked at by each daemon
+    assert now == GpuStateFile(path).load() == both

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from tests.helpers.late_disk import LateDisk
 from vllmd.demo.adapter import write_adapter
 from vllmd.events.daemon import StateFileUnreadable
 from vllmd.lora.desired import (
@@ -87,3 +88,22 @@ async def test_changes_at_once_are_all_kept(tmp_path: Path) -> None:
     after = AdapterStateFile(tmp_path / "chat.lora.json")
     after.read()
     assert (set(after.added), after.loaded) == ({"a", "b", "c"}, {"a", "c"})
+
+
+async def test_file_that_is_read_late_is_not_written_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "chat.lora.json"
+    AdapterStateFile(path, {"a": "/a"}, {"a"}).write()
+    disk, kept = LateDisk(monkeypatch), AdapterStateFile(path)
+    kept.read()
+    assert not kept.is_read
+    with pytest.raises(OSError, match="not written over"):
+        await kept.change_added(lambda added: {**added, "b": "/b"})
+    with pytest.raises(OSError, match="not written over"):
+        await kept.change_loaded("b", owned=True)
+    disk.late = False
+    await kept.change_added(lambda added: {**added, "c": "/c"})
+    after = AdapterStateFile(path)
+    after.read()
+    assert (after.added, after.loaded) == ({"a": "/a", "c": "/c"}, {"a", "b"})

@@ -7,6 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.helpers.clock import settle
+from tests.helpers.late_disk import LateDisk
 from tests.helpers.lora_scene import Scene
 from vllmd.engine.state_machine import State
 from vllmd.errors import VllmdError
@@ -328,3 +329,29 @@ async def test_to_json_tells_all_of_it(scenes: Any) -> None:
     shown = scene.reconciler.to_json()
     assert (shown["engine"], shown["dynamic"], shown["problem"]) == ("chat", True, None)
     assert [each["condition"] for each in shown["adapters"]] == ["pending", "pending"]
+
+
+async def test_adapter_that_may_be_ours_is_not_unloaded_before_that_is_read(
+    scenes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = scenes('lora = { unlisted = "unload" }')
+    scene.adapter("x")
+    scene.run()
+    await scene.reconciler.add("x", f"{scene.folder}/x")
+    await scene.look()
+    assert scene.conditions() == {"x": "loaded"}
+    before = (scene.folder / "chat.lora.json").read_bytes()
+    disk = LateDisk(monkeypatch)
+    scene.tasks.pop().cancel()
+    scene.make()
+    scene.run()
+    scene.api.asked.clear()
+    await scene.look()
+    with pytest.raises(OSError, match="not written over"):
+        await scene.reconciler.add("y", f"{scene.folder}/x")
+    assert scene.conditions() == {"x": "unlisted"}
+    disk.late = False
+    await scene.look()
+    assert scene.conditions() == {"x": "loaded"}
+    assert scene.api.asked == []
+    assert (scene.folder / "chat.lora.json").read_bytes() == before

@@ -1,7 +1,6 @@
 """The one rule for small JSON files: what each kind of damage costs, and what it does not."""
 
 import asyncio
-import errno
 import json
 import os
 import stat
@@ -12,11 +11,12 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from tests.helpers.late_disk import LateDisk
 from vllmd.events.daemon import StateFileNotWritten, StateFileUnreadable
 from vllmd.shim import record as record_module
 from vllmd.util import state_file
 from vllmd.util.disk_thread import DiskWork, Work, at_once
-from vllmd.util.state_file import StateFile
+from vllmd.util.state_file import FOR_THE_MOMENT, NotRead, StateFile
 
 
 def made(path: Path, *, do: DiskWork = at_once, sync: bool = True, version: int = 1) -> StateFile:
@@ -200,16 +200,76 @@ async def test_saved_waits_for_the_newest_and_not_for_ever(tmp_path: Path) -> No
     assert file.read(count) == 2
 
 
-def test_read_from_a_disk_that_hangs_says_so_and_leaves_the_file(
+def test_read_from_a_disk_that_hangs_is_not_read_and_said_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def hangs(path: str, _: object) -> None:
-        raise TimeoutError(errno.ETIMEDOUT, "no answer", path)
+    made(tmp_path / "f.json").save({"count": 3})
+    file, disk = made(tmp_path / "f.json"), LateDisk(monkeypatch)
+    with capture_logs() as told:
+        for _ in range(3):
+            assert isinstance(file.read(count), NotRead)
+    assert [each["event"] for each in told] == [StateFileUnreadable.name]
+    assert told[0]["consequence"] == "it is left as it is, and read again"
+    disk.late = False
+    assert file.read(count) == 3
+    assert file.unread is None
+
+
+@pytest.mark.parametrize("number", sorted(FOR_THE_MOMENT))
+def test_error_that_says_nothing_of_the_file_leaves_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def fails(path: Path) -> object:
+        raise OSError(number, os.strerror(number), str(path))
 
     made(tmp_path / "f.json").save({"count": 3})
-    with monkeypatch.context() as patch, capture_logs() as told:
-        patch.setattr(state_file, "call_within", hangs)
-        assert made(tmp_path / "f.json").read(count) is None
-    assert [each["event"] for each in told] == [StateFileUnreadable.name]
-    assert told[0]["consequence"] == "counts begin anew; it is left as it is"
+    with monkeypatch.context() as patch:
+        patch.setattr(state_file, "read_json", fails)
+        assert isinstance(made(tmp_path / "f.json").read(count), NotRead)
     assert made(tmp_path / "f.json").read(count) == 3
+    assert not (tmp_path / "f.json.unusable").exists()
+
+
+def test_file_that_was_not_read_is_not_written_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "f.json"
+    made(path).save({"count": 3})
+    file, disk = made(path), LateDisk(monkeypatch)
+    assert isinstance(file.read(count), NotRead)
+    with capture_logs() as told:
+        file.save({"count": 1})
+    assert [each["event"] for each in told] == [StateFileNotWritten.name]
+    assert "could not be read" in told[0]["problem"]
+    with pytest.raises(OSError, match="not written over"):
+        file.write({"count": 1})
+    disk.late = False
+    assert file.read(count) == 3
+    file.save({"count": 4})
+    assert made(path).read(count) == 4
+
+
+def test_file_that_was_not_read_is_written_over_by_what_says_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "f.json"
+    made(path).save({"count": 3})
+    file = StateFile(path, if_unusable="", if_not_written="", replaces=True)
+    disk = LateDisk(monkeypatch)
+    assert isinstance(file.read(count), NotRead)
+    file.save({"count": 1})
+    disk.late = False
+    assert file.read(count) == 1
+
+
+def test_file_that_was_forgotten_may_be_written_though_it_was_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = made(tmp_path / "f.json")
+    file.save({"count": 3})
+    disk = LateDisk(monkeypatch)
+    assert isinstance(file.read(count), NotRead)
+    file.forget()
+    file.save({"count": 1})
+    disk.late = False
+    assert file.read(count) == 1

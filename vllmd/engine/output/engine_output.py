@@ -22,7 +22,7 @@ from vllmd.shim import logfiles
 from vllmd.shim.logfile import LogFile
 from vllmd.shim.protocol import SOCKET_NAME, Rotation
 from vllmd.util.deadline import READ_S, call_within
-from vllmd.util.state_file import StateFile
+from vllmd.util.state_file import NotRead, StateFile
 from vllmd.util.units import MIB
 from vllmd.util.within import run_within
 
@@ -175,9 +175,14 @@ class EngineOutput:
         return block if reader.position.number == position.number else b""
 
     def _open(self) -> LogReader:
-        """Go on where the daemon before was."""
+        """Go on where the daemon before was.
+
+        Raises: TimeoutError: the disk is late with it; the next look asks again.
+        """
         if self._reader is None:
             remembered = self._memory.read(_remembered)
+            if isinstance(remembered, NotRead):
+                raise TimeoutError(remembered.problem)
             position, self._kept_before = remembered or (end_of(self._log), None)
             self._reader = LogReader(self._log, position)
             self._told = position if remembered else None

@@ -18,7 +18,7 @@ from vllmd.shim import proc
 from vllmd.util.clock import Clock, Moment
 from vllmd.util.disk_thread import DiskWork, at_once
 from vllmd.util.redact import masked
-from vllmd.util.state_file import StateFile
+from vllmd.util.state_file import NotRead, StateFile
 
 NAME = "state.json"
 
@@ -102,12 +102,20 @@ class RunStates:
                 do=do,
                 sync=False,
                 folder_mode=0o700,  # before its first shim there is none
+                replaces=True,  # it is saved for the run that there is
             )
 
     def load(self, clock: Clock) -> RunState | None:
-        """Return what is kept; None if there is nothing, or it is not of this boot."""
-        found = self._file.read(_from_json) if self._file else None
-        return found if found and found.since.monotonic <= clock.monotonic() else None
+        """Return what is kept; None if there is nothing, it is not of this boot, or not read.
+
+        Then the engine is asked; that a probe found it wrong, its prober knows too.
+        """
+        if self._file is None:
+            return None
+        found = self._file.read(_from_json)
+        if found is None or isinstance(found, NotRead):
+            return None
+        return found if found.since.monotonic <= clock.monotonic() else None
 
     def save(self, state: RunState) -> None:
         """Keep it; where the disk refuses, it costs the next daemon a look."""

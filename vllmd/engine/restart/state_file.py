@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 
@@ -14,7 +14,10 @@ from vllmd.engine.loading.durations import KEPT_COMMANDS, Starts
 from vllmd.engine.restart.policy import Failure, Hold, RestartHistory
 from vllmd.engine.state_machine import State, Trigger
 from vllmd.util.disk_thread import DiskWork, at_once
+from vllmd.util.late_state import LateState
 from vllmd.util.state_file import StateFile
+
+T = TypeVar("T")
 
 _EVENTS, _STATES = frozenset(Trigger), frozenset(State)
 
@@ -51,6 +54,29 @@ class RestartState:
         kept = list(self.short_starts.items())[1 - KEPT_COMMANDS :]
         self.short_starts = {**dict(kept), command_hash: count}
 
+    def take_up(self, earlier: "RestartState", *, runs: bool) -> None:
+        """Go on with what an earlier daemon knew, read late; `runs` if the engine does meanwhile.
+
+        Counts go on as they were shown meanwhile: one that jumps looks as if it happened now.
+        """
+        past, before = self.past, earlier.past
+        self.past = RestartHistory(
+            (*before.failures, *past.failures),
+            (*(each for each in before.proven if each not in past.proven), *past.proven),
+            past.retried or before.retried,
+        )
+        self.hold = None if runs else self.hold or earlier.hold
+        self.last_exit = self.last_exit or earlier.last_exit
+        self.first_failure = earlier.first_failure or self.first_failure
+        self.cache_moved = self.cache_moved or earlier.cache_moved
+        self.starts = _newest({**earlier.starts, **self.starts})
+        self.work = _newest({**earlier.work, **self.work})
+        self.short_starts = _newest({**earlier.short_starts, **self.short_starts})
+
+
+def _newest(by_command: dict[str, T]) -> dict[str, T]:
+    return dict(list(by_command.items())[-KEPT_COMMANDS:])
+
 
 class RestartStateFile:
     """The file of one engine."""
@@ -63,14 +89,28 @@ class RestartStateFile:
             if_not_written="counts and holds are lost if the daemon ends now",
             do=do,
         )
+        self._late = LateState(self._file, _from_json, do)
 
     def load(self) -> RestartState:
-        """Return what is known; nothing, if the file is not there or cannot be used."""
-        return self._file.read(_from_json) or RestartState()
+        """Return what is known; nothing, if the file is not there, or cannot be used or read."""
+        return self._late.load() or RestartState()
 
-    def save(self, known: RestartState) -> None:
-        """Write down what is known."""
-        self._file.save(_to_json(known))
+    @property
+    def late(self) -> str | None:
+        """Why it was not read yet; None if it was."""
+        return self._late.problem
+
+    def read_again(self) -> None:
+        """Read what was not read yet; waits for the disk. The next `save` takes it up."""
+        self._late.read_again()
+
+    def save(self, known: RestartState, *, runs: bool = False) -> None:
+        """Write down what is known, with what was read late; `runs` if the engine does."""
+        self._late.ask_again()
+        if (earlier := self._late.take()) is not None:
+            known.take_up(earlier, runs=runs)
+        if self.late is None:
+            self._file.save(_to_json(known))
 
     async def saved(self, seconds: float) -> None:
         """Wait until what was saved until now is on the disk, or refused by it; but not longer."""

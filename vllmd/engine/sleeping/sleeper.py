@@ -308,6 +308,7 @@ class Sleeper:
         looked_at = self._context.clock.monotonic() - self._context.poll_s
         while True:
             self._asked.clear()
+            await self._wishes.read_again()
             self._drop_overruled()
             wish, asleep, state = self._wanted(), self._state.asleep, self._state.state
             settled = state in (State.READY, State.SLEEPING)

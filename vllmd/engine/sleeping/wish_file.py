@@ -1,5 +1,6 @@
 """What is wanted of an engine's sleep, for the daemon after this one; until the next boot."""
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from vllmd.engine.sleeping import rules
 from vllmd.engine.sleeping.rules import Wish
 from vllmd.shim.proc import boot_id
 from vllmd.util.disk_thread import DiskWork, at_once
+from vllmd.util.late_state import LateState
 from vllmd.util.state_file import StateFile
 
 NAME = "sleep.json"
@@ -25,11 +27,23 @@ class WishFile:
             do=do,
             sync=False,
             folder_mode=0o700,  # before its first shim there is none
+            replaces=True,  # a later wish takes the place of an earlier one
         )
+        self._late = LateState(self._file, _of_this_boot)
 
     def load(self) -> Wish | None:
-        """Return what is kept; None if there is nothing, or it is of an earlier boot."""
-        return self._file.read(_of_this_boot)
+        """Return what is kept; None if there is nothing, it is of an earlier boot, or not read."""
+        return self._late.load()
+
+    @property
+    def late(self) -> bool:
+        """Whether it was not read yet."""
+        return self._late.problem is not None
+
+    async def load_late(self) -> Wish | None:
+        """Read it again."""
+        await asyncio.to_thread(self._late.read_again)
+        return self._late.take()
 
     def save(self, wish: Wish | None) -> None:
         """Keep it, or that nothing is wanted."""

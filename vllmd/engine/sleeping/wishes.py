@@ -12,6 +12,14 @@ class Wishes:
         self._file = file
         self.said: Wish | None = file.load()
         self._before: Wish | None = None
+        self._changed = False
+
+    async def read_again(self) -> None:
+        """Take up what an earlier daemon was told, if the disk was late and nobody said more."""
+        if self._file.late and not self._changed:
+            found = await self._file.load_late()
+            if not self._changed:
+                self.said = found
 
     def say(self, wish: Wish) -> None:
         """Let it count; what wanted the contrary counts again if this cannot be."""
@@ -32,7 +40,7 @@ class Wishes:
             self._keep(None)
 
     def _keep(self, wish: Wish | None) -> None:
-        self.said = wish
+        self.said, self._changed = wish, True
         self._file.save(wish)
 
     async def saved(self, seconds: float) -> None:

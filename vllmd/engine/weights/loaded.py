@@ -9,7 +9,7 @@ import attrs
 from vllmd.engine.weights.contents import Contents
 from vllmd.shim import proc
 from vllmd.util.disk_thread import DiskWork, at_once
-from vllmd.util.state_file import StateFile
+from vllmd.util.state_file import NotRead, StateFile
 
 NAME = "loaded.json"
 
@@ -40,11 +40,16 @@ class LoadedFile:
             do=do,
             sync=False,
             folder_mode=0o700,
+            replaces=True,  # it is saved for a load that was seen
         )
 
     def load(self) -> Loaded | None:
-        """Return what is kept; None if there is nothing, or it is not of this boot."""
-        return self._file.read(_from_json)
+        """Return what is kept; None if there is nothing, it is not of this boot, or not read.
+
+        It is read each time anew: what cannot be compared now is not used now.
+        """
+        found = self._file.read(_from_json)
+        return None if isinstance(found, NotRead) else found
 
     def save(self, loaded: Loaded) -> None:
         """Keep it."""

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.answering_shim import answering_shim
+from tests.helpers.late_disk import LateDisk
 from vllmd.engine.output import engine_output
 from vllmd.engine.output.engine_output import EngineOutput
 from vllmd.engine.output.first_errors import ALL_MARKS, FirstErrors
@@ -242,3 +243,20 @@ def test_output_that_was_never_looked_at_is_followed_from_where_its_first_daemon
     place.prints(ERROR)
     place.follow().look()
     assert place.heard == [ERROR[:-1]]
+
+
+def test_look_while_the_disk_is_late_counts_nothing_and_misses_nothing(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = place.follow()
+    place.prints(INFO)
+    first.look()
+    first.close()
+    place.prints(ERROR)
+    disk = LateDisk(monkeypatch)
+    output = place.follow()
+    with pytest.raises(TimeoutError):
+        output.look()
+    disk.late = False
+    output.look()
+    assert place.heard == [INFO[:-1], ERROR[:-1]]

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from tests.helpers.late_disk import LateDisk
 from vllmd.engine.causes.base import Diagnosis, Kind
 from vllmd.engine.exits import Exit
 from vllmd.engine.liveness.work_baseline import Least, WorkBaseline
@@ -154,3 +155,42 @@ async def test_saved_waits_for_the_disk_but_not_for_ever(tmp_path: Path) -> None
     (tmp_path / "chat.json.new").mkdir()
     works.pop(0)()
     await asyncio.wait_for(memory.saved(60), 20)  # refused: nothing more will come
+
+
+def test_file_that_is_read_late_is_taken_up_without_a_jump_of_a_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "chat.json"
+    RestartStateFile(path).save(KNOWN)
+    before, disk, file = path.read_bytes(), LateDisk(monkeypatch), RestartStateFile(path)
+    known = file.load()
+    assert known == RestartState()
+    known.exits["1", False] += 1
+    known.past = RestartHistory((Failure(3.0, "c"),), ("h3",))
+    file.save(known)
+    assert file.late is not None
+    assert path.read_bytes() == before
+    disk.late = False
+    file.save(known)
+    assert file.late is None
+    assert known == attrs.evolve(
+        KNOWN,
+        past=RestartHistory((*KNOWN.past.failures, Failure(3.0, "c")), ("h1", "h2", "h3"), "a"),
+        restarts=0,
+        requests_lost=0,
+        exits=Counter({("1", False): 1}),
+        causes=Counter(),
+        transitions=Counter(),
+    )
+    assert RestartStateFile(path).load() == known
+
+
+def test_hold_that_is_read_late_is_over_for_an_engine_that_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    RestartStateFile(tmp_path / "chat.json").save(KNOWN)
+    disk, file = LateDisk(monkeypatch), RestartStateFile(tmp_path / "chat.json")
+    known, disk.late = file.load(), False
+    file.save(known, runs=True)
+    assert known.hold is None
+    assert known.last_exit == KNOWN.last_exit

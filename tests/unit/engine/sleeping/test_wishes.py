@@ -1,5 +1,8 @@
 from pathlib import Path
 
+import pytest
+
+from tests.helpers.late_disk import LateDisk
 from vllmd.engine.sleeping.rules import Wish
 from vllmd.engine.sleeping.wish_file import WishFile
 from vllmd.engine.sleeping.wishes import Wishes
@@ -41,3 +44,18 @@ def test_what_is_forgotten_is_not_on_the_disk_either(tmp_path: Path) -> None:
     wishes.take_back(WAKE)
     assert wishes.said is None
     assert Wishes(WishFile(tmp_path)).said is None
+
+
+@pytest.mark.parametrize("meanwhile", [None, WAKE])
+async def test_what_is_read_late_counts_unless_somebody_said_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, meanwhile: Wish | None
+) -> None:
+    Wishes(WishFile(tmp_path)).say(SLEEP)
+    disk, wishes = LateDisk(monkeypatch), Wishes(WishFile(tmp_path))
+    await wishes.read_again()
+    assert wishes.said is None
+    if meanwhile is not None:
+        wishes.say(meanwhile)
+    disk.late = False
+    await wishes.read_again()
+    assert wishes.said == WishFile(tmp_path).load() == (meanwhile or SLEEP)
