@@ -47,9 +47,8 @@ class Supervisor(WantedEngine):
         self._watch = watch_of(settings, self._state, self._parts, self._load_slot.give_back)
         self._wanted = engine.autostart and engine.name not in context.stopped
         self._closing = self._leaving = self._restart = self._crashed = self._adopted = False
-        self._requests = OperatorRequests()
         self._late = LateStart(self._state, self._stopped, self._clock)
-        self._heard = 0  # wishes that came before the end that is dealt with
+        self._requests, self._heard = OperatorRequests(), 0  # those before the end at hand
         self._client: ShimClient | None = None
         self._next_start_at: Moment | None = None
         self.looked = asyncio.Event()
