@@ -122,6 +122,10 @@ class Grouped:
     def member(self) -> GroupPart:
         return self.parts[1]
 
+    def begun_anew(self, rank: int) -> GroupPart:
+        """Return a part as the next daemon of a host makes it: its engine runs on."""
+        return self._part(self.head.group, rank)
+
     def hear(self, rank: int, other: int) -> None:
         """Have one host read another's page, by the words that go over the wire."""
         watch = self.parts[rank].peers[other]

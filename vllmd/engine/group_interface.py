@@ -110,6 +110,9 @@ class EngineGroup:
         del requests, waits, free
         return uuid.uuid4().hex if wanted() else None
 
+    def launched(self) -> None:
+        """Note that the run of `next_run` has begun, or will not."""
+
     async def until_end(self, run_id: str) -> GroupEnd:
         """Wait until a run is to end because of the group, and return why."""
         del run_id

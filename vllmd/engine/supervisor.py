@@ -1,8 +1,6 @@
 """One engine, kept serving: started, followed, restarted, held, stopped, adopted."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
 
 import attrs
 
@@ -10,7 +8,7 @@ from vllmd.config.gpus import visible_gpus
 from vllmd.engine import assembly, exits
 from vllmd.engine.assembly import EngineSettings, watch_of
 from vllmd.engine.exits import Exit
-from vllmd.engine.group_interface import EngineGroup, GroupEnd, of_newest
+from vllmd.engine.grouped_engine import GroupedEngine
 from vllmd.engine.liveness.monitor import Stall
 from vllmd.engine.liveness.reading import ProcessActivity
 from vllmd.engine.operator_requests import OperatorRequests
@@ -21,15 +19,12 @@ from vllmd.engine.restart.late_start import LateStart
 from vllmd.engine.sleeping.sleeper import Sleeper
 from vllmd.engine.state_machine import ENDED, ENDING, State, Trigger
 from vllmd.engine.status import EngineStatus, status_of
-from vllmd.engine.wanted import WantedEngine
 from vllmd.engine.weights.keeper import WeightKeeper
 from vllmd.errors import ShimError
 from vllmd.util.clock import Moment
 
-T = TypeVar("T")
 
-
-class Supervisor(WantedEngine):
+class Supervisor(GroupedEngine):
     """The life of one engine. `run` does the work; `start`, `stop` and `restart` say what for."""
 
     def __init__(self, settings: EngineSettings) -> None:
@@ -202,24 +197,15 @@ class Supervisor(WantedEngine):
         )
         if run_id is None:
             return
-        self._load_slot.take(self._state.usual_start_s())
-        maps = await self.weights.prepare(self._requests, wanted, found, self._activity)
-        if not self._may_start or self._group is not part:
-            return self._load_slot.give_back()
-        await self._see_through(await self._launch(run_id, maps))
-
-    @property
-    def _group(self) -> EngineGroup:
-        return self._settings.context.group
-
-    async def _of_group(self, work: Callable[[EngineGroup], Awaitable[T]]) -> T:
-        return await of_newest(lambda: self._group, self._requests, work)
-
-    def _waits_for_group(self, why: str) -> None:
-        """Show that only the group is in the way of a start."""
-        if self._state.state is not State.WAITING:
-            self._state.to(Trigger.WAIT)
-        self._state.found(why)
+        try:
+            self._load_slot.take(self._state.usual_start_s())
+            maps = await self.weights.prepare(self._requests, wanted, found, self._activity)
+            if not self._may_start or self._group is not part:
+                return self._load_slot.give_back()
+            client = await self._launch(run_id, maps)
+        finally:
+            part.launched()
+        await self._see_through(client)
 
     async def _see_through(self, client: ShimClient | None) -> None:
         """Follow an engine to its end, if it has not come yet, and decide what comes then."""
@@ -327,22 +313,6 @@ class Supervisor(WantedEngine):
         if stall:
             return exits.stalled(ended, stall.label, stall.reason)
         return attrs.evolve(ended, phase=phase)
-
-    def _ends_with_group(self, end: GroupEnd) -> Stall | None:
-        """Say why the group ends this run; a part that was lost is a failure, and red at once."""
-        self._state.found(end.reason)
-        if end.lost is None:
-            return None
-        if self._state.state in (State.LOADING, State.READY, State.UNREACHABLE):
-            self._state.to(Trigger.STALLED)
-        return Stall(exits.GROUP_LOST, end.reason)
-
-    async def _leave_group(self, client: ShimClient) -> None:
-        """Have the group's head turn red and drain before a member's run ends."""
-        if self._group.is_member:
-            if self._state.state is State.READY:
-                self._state.to(Trigger.DRAIN)
-            await self._of_group(lambda g: g.release(client.run["run_id"], client.exited))
 
     async def _end(self, client: ShimClient, stall: Stall | None) -> None:
         """Stop the engine through its shim; a shim that cannot do it is killed, then its tree."""

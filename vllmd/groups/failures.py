@@ -38,14 +38,22 @@ class GroupFailures:
         self._host, self._peers, self._lag, self._log = host, peers, lag, log
         self.last: tuple[str, EndOfPart] | None = None
         """The host whose run ended first when the group failed last, and how."""
+        self._has_heard = False
 
-    def hear(self, page: GroupPage | None) -> None:
-        """Of a member: tell here by which end the group failed, as the head says, once."""
-        if page is None or page.failure is None or page.failed_host is None:
+    def hear(self, page: GroupPage | None, generation: str | None) -> None:
+        """Of a member: tell here by which end the group failed, as the head says, once.
+
+        `generation` is that of the run that this host has or had last. What the head says first is
+        of any time: an earlier vllmd here may have told it, unless it is how that run ended.
+        """
+        if page is None:
             return
-        before = self.last
+        is_first, self._has_heard = not self._has_heard, True
+        if page.failure is None or page.failed_host is None:
+            return
+        before, of = self.last, page.failure.generation
         self.last = page.failed_host, page.failure
-        if before is None or before[1].generation != page.failure.generation:
+        if (before is None or before[1].generation != of) and (not is_first or of == generation):
             self._tell()
 
     def _tell(self) -> None:

@@ -153,6 +153,13 @@ class GroupPart(EngineGroup):
         """Note how a run that the group ends would have ended by itself, for the head."""
         self._trouble = own_trouble(end, end.run_id.rpartition("-")[0], self._clock.time())
 
+    def _last_generation(self, status: EngineStatus) -> str | None:
+        """Return the generation of the run that there is, or of the last one."""
+        if self._run is not None:
+            return self.generation
+        end = self._last_end(status)
+        return end.generation if end is not None else None
+
     # --- what follows ------------------------------------------------------------------------
 
     def decide(self) -> None:
@@ -172,7 +179,7 @@ class GroupPart(EngineGroup):
         self._step = step
         self._silences.look(self.peers.values(), self._lag.watched())
         if self.is_member:
-            self._failures.hear(self.peers[0].page)
+            self._failures.hear(self.peers[0].page, self._last_generation(own.status))
         came, self._came = self._came, asyncio.Event()
         came.set()
 
@@ -276,6 +283,10 @@ class GroupPart(EngineGroup):
             return f"{self.generation}-{self.rank}"
         run, self._next = self._next, uuid.uuid4().hex
         return run
+
+    def launched(self) -> None:
+        """Note that the run of `next_run` has begun, or will not: then nobody is to join it."""
+        self._going = None
 
     async def until_end(self, run_id: str) -> GroupEnd:
         """Wait until the group ends that run."""

@@ -1,12 +1,15 @@
 import asyncio
 
+import attrs
 import pytest
+import structlog
 
 from tests.helpers.clock import settle
 from tests.helpers.grouped import HOSTS, Grouped
 from vllmd.engine.causes.base import Diagnosis, Kind
 from vllmd.engine.exits import Exit
 from vllmd.groups.failures import FIRST_CAUSE_S
+from vllmd.groups.page import EndOfPart
 
 OOM = Diagnosis("host_out_of_memory", Kind.TRANSIENT, "It was killed.", "Add memory.", ("oom",))
 PEER = Diagnosis("peer_lost", Kind.TRANSIENT, "A peer is gone.", "Look there.", ("closed",))
@@ -126,3 +129,43 @@ async def test_first_cause_trouble_of_an_earlier_generation_is_none() -> None:
     await made.clock.advance(FIRST_CAUSE_S + 1)
     await asking
     assert made.head.status().failed_host == HOSTS[0]
+
+
+OLD = "told before"
+
+
+async def told_by_a_new_daemon(made: Grouped, generation: str) -> list[str]:
+    """Have a member's vllmd begin anew; return what it tells by the head's first page."""
+    made.head._failures.last = HOSTS[1], end_page(generation)
+    made.parts[1] = made.begun_anew(1)
+    with structlog.testing.capture_logs() as told:
+        made.hear(1, 0)
+        made.hear(1, 0)
+    return [each["text"] for each in told if each["event"] == "group.failed"]
+
+
+def end_page(generation: str) -> EndOfPart:
+    return EndOfPart(generation, 20 * 86400.0, False, OLD, "host_out_of_memory")
+
+
+async def test_hear_a_failure_of_an_earlier_run_is_not_told_by_the_next_daemon() -> None:
+    made = Grouped()
+    await made.serving()
+    assert await told_by_a_new_daemon(made, "an older generation") == []
+    assert made.member.status().failed_host == HOSTS[1]  # 'vllmd status' has it still
+    made.head._failures.last = HOSTS[0], attrs.evolve(end_page("the next"), text="new")
+    with structlog.testing.capture_logs() as told:
+        made.hear(1, 0)
+    assert [each["text"] for each in told] == ["new"]
+
+
+@pytest.mark.parametrize("runs", [True, False])
+async def test_hear_how_the_last_run_of_this_host_failed_is_told_by_the_next_daemon(
+    runs: bool,
+) -> None:
+    """As after a power failure: nobody has told it here."""
+    made = Grouped()
+    generation = await made.serving()
+    if not runs:
+        made.own[1].end("0", made.clock.time())
+    assert await told_by_a_new_daemon(made, generation) == [OLD]
