@@ -18,7 +18,7 @@ ENGINE ?= stand-in
 # for tests: short, as sockets have short names; other users may look in, as tests are of their rights
 SHORT := @folder=$$(mktemp -d /tmp/vllmd-XXXXXX); chmod 755 $$folder;
 
-.PHONY: several-hosts help run gpu browser system-cc build-tools container-tools check lint types unit long test page docs docs-check dashboards dashboards-seen integration engine system deb packaging container container-real container-image machine arm64 lock generate pictures reliability bench mutants failures chaos chaos-beside soak fuzz verdicts clean
+.PHONY: wheel several-hosts help run gpu browser system-cc build-tools container-tools check lint types unit long test page docs docs-check dashboards dashboards-seen integration engine system deb packaging container container-real container-image machine arm64 lock generate pictures reliability bench mutants failures chaos chaos-beside soak fuzz verdicts clean
 
 help: ## show this
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -90,6 +90,9 @@ engine: $(VENV)/developed system ## a real vLLM (CPU build)
 
 deb: $(VENV)/developed build-tools ## build/vllmd_VERSION_amd64.deb, with ARCH=arm64 the one for that
 	@PYTHON=$(CURDIR)/$(BIN)/python packaging/build-deb.sh build
+
+wheel: $(VENV)/developed ## build/vllmd-VERSION-py3-none-any.whl, for pip, pipx and uv
+	@PYTHON=$(CURDIR)/$(BIN)/python packaging/build-wheel.sh build
 
 packaging: $(VENV)/developed build-tools system-cc ## the package in a booted Debian 12 and 13 (needs root)
 	$(PYTEST) -n 2 --dist worksteal -m "not machine and not arm64" tests/packaging

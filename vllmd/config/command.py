@@ -157,13 +157,16 @@ def build(
 def _resolve(program: str, env: Mapping[str, str]) -> str | None:
     """Find a program: among the engines that vllmd installed first, the system's before one's own.
 
+    Last it is looked for beside the Python that runs vllmd: with the extra `engine`, it is there.
+
     A link `current` is followed to where it leads now: that is the command, so that a change of it
     is one.
     """
     path = env.get("PATH", os.defpath)
     if "/" not in program:
         prefixes = (paths.SYSTEM_ENGINES, paths.own_engines(env))
-        path = ":".join([*(f"{prefix}/current/bin" for prefix in prefixes), path])
+        beside = os.path.dirname(sys.executable)
+        path = ":".join([*(f"{prefix}/current/bin" for prefix in prefixes), path, beside])
     try:
         return call_within(program, lambda: _found(program, path))
     except TimeoutError:  # nothing is started before it answers

@@ -60,7 +60,7 @@ from vllmd.notify.metrics import NotificationsCollector
 from vllmd.probe.metrics import ProbesCollector
 from vllmd.scrape.metrics import PagesCollector
 from vllmd.traces.metrics import TracesCollector
-from vllmd.util.allocator import give_back_large_blocks
+from vllmd.util.allocator import give_back_large_blocks, share_one_heap
 from vllmd.util.clock import Clock, Moment, SystemClock
 from vllmd.util.disk_thread import DiskThread
 from vllmd.util.parts import Part, RunningParts
@@ -113,6 +113,7 @@ class Daemon:
             or the port cannot be used.
         """
         give_back_large_blocks()
+        share_one_heap()
         config = self._first[0]
         startup.make_directories(config)
         lock = startup.take_lock(self._run_dir)

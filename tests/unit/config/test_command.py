@@ -35,6 +35,21 @@ def test_build_finds_installed_engines_first_and_where_current_leads(
     assert after.hash != before.hash
 
 
+def test_build_finds_a_vllm_in_the_same_environment_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The extra `engine` has it there, and a tool of uv puts it on nobody's path."""
+    monkeypatch.setattr(paths, "SYSTEM_ENGINES", tmp_path / "none")
+    fake_engine(tmp_path / "tool")
+    fake_engine(tmp_path / "other")
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "tool" / "bin" / "python3"))
+    env = {"XDG_DATA_HOME": str(tmp_path / "own")}
+    beside = command.build(engine(), {**env, "PATH": "/bin"})
+    assert beside.argv[0] == str(tmp_path / "tool" / "bin" / "vllm")
+    on_path = command.build(engine(), {**env, "PATH": f"/bin:{tmp_path}/other/bin"})
+    assert on_path.argv[0] == str(tmp_path / "other" / "bin" / "vllm")
+
+
 def test_build_missing_program_is_marked() -> None:
     built = command.build(engine('executable = "no-such-vllm"'), {"PATH": "/bin"})
     assert built.argv[0] == "no-such-vllm"
