@@ -117,7 +117,7 @@ def fuzz(trying: Trying, target: Target, seed: int, seconds: float, folder: Path
     for number, data in enumerate(target.corpus()):
         (known / f"{number:04d}").write_bytes(data)
     told = [f"-max_total_time={max(1, round(seconds))}", f"-max_len={MAX_BYTES}", f"-seed={seed}"]
-    told += ["-timeout=300", "-rss_limit_mb=0", "-verbosity=0", f"-artifact_prefix={folder}/"]
+    told += ["-timeout=3600", "-rss_limit_mb=0", "-verbosity=0", f"-artifact_prefix={folder}/"]
     atheris.Setup(
         ["fuzz", *told, str(known)],
         trying.one,

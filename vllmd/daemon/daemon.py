@@ -60,7 +60,7 @@ from vllmd.notify.metrics import NotificationsCollector
 from vllmd.probe.metrics import ProbesCollector
 from vllmd.scrape.metrics import PagesCollector
 from vllmd.traces.metrics import TracesCollector
-from vllmd.util.allocator import give_back_large_blocks, share_one_heap
+from vllmd.util.allocator import keep_memory_small
 from vllmd.util.clock import Clock, Moment, SystemClock
 from vllmd.util.disk_thread import DiskThread
 from vllmd.util.parts import Part, RunningParts
@@ -112,8 +112,7 @@ class Daemon:
         Raises: DaemonRunningError: another daemon has the run directory; VllmdError: a directory
             or the port cannot be used.
         """
-        give_back_large_blocks()
-        share_one_heap()
+        keep_memory_small()
         config = self._first[0]
         startup.make_directories(config)
         lock = startup.take_lock(self._run_dir)

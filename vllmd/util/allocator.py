@@ -26,6 +26,12 @@ def share_one_heap() -> bool:
     return _set(_M_ARENA_MAX, 1)
 
 
+def keep_memory_small() -> None:
+    """Do both; to be called before there are threads."""
+    give_back_large_blocks()
+    share_one_heap()
+
+
 def _set(parameter: int, value: int) -> bool:
     try:
         return bool(ctypes.CDLL(None).mallopt(parameter, value))

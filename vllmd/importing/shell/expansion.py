@@ -19,6 +19,8 @@ _GLOB = re.compile(r"[*?]|\[[^\]]+\]")
 _PAIRS = {"(": ")", "{": "}"}
 MAX_WORDS = 4096
 """Of one word with braces."""
+MAX_BRACES = 100
+"""Of one word: a launcher has a few, and each is looked for to the end of the word."""
 
 
 @attrs.define
@@ -211,6 +213,8 @@ def _quote_end(raw: str, at: int) -> int:
 
 def braces(raw: str) -> list[str]:
     """Return the words that ``{a,b}`` and ``{1..3}`` make of one, and no more than `MAX_WORDS`."""
+    if raw.count("{") > MAX_BRACES:
+        return [raw]
     waiting, done = [raw], list[str]()
     while waiting and len(done) < MAX_WORDS:
         word = waiting.pop()
