@@ -6,8 +6,10 @@ from typing import Any
 from tests.helpers.clock import FakeClock
 from tests.helpers.make import config, status
 from vllmd.config import command
+from vllmd.engine.gpu_interface import EngineGpus
 from vllmd.engine.state_machine import State
 from vllmd.gpu.attribution import WEIGHTS_OF
+from vllmd.gpu.engine_view import view_of
 from vllmd.gpu.memory_shares import Holder, Owner
 from vllmd.gpu.service import GpuService
 from vllmd.gpu.state_file import GpuStateFile
@@ -15,6 +17,8 @@ from vllmd.util.units import GIB
 
 G1, G2 = "GPU-1", "GPU-2"
 TOTAL, RESERVED = 101 * GIB, GIB
+CHAT = (G1, 10, 50, Owner.ENGINE, "chat")
+"""What `GpuScene.holds` takes of an engine on its GPU."""
 
 TEXT = """
 [gpu]
@@ -129,3 +133,8 @@ class GpuScene:
     def becomes(self, name: str, state: State, **more: Any) -> None:
         values = {"run_id": f"run-{name}", "since": self.clock.time(), **more}
         self.engines[name] = status(name, state=state, **values)
+
+
+def view(scene: GpuScene, name: str = "chat") -> EngineGpus:
+    """Return what an engine is told of its GPUs."""
+    return view_of(scene.gpus, scene.config.engines[name])

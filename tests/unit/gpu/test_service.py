@@ -20,11 +20,6 @@ from vllmd.util.units import GIB
 from vllmd.xids import KernelXid
 
 
-@pytest.fixture
-def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GpuScene:
-    return GpuScene(tmp_path, monkeypatch)
-
-
 def sleeper() -> subprocess.Popen[bytes]:
     return subprocess.Popen(["sleep", "60"])
 
