@@ -154,10 +154,10 @@ test: check long system build-tools container-tools browser ## everything but wh
 	@echo "machine (make machine); the one for arm64 (make arm64); failures provoked on a real vLLM (make failures);"
 	@echo "each fault in each state (make chaos, make soak); a real vLLM in a container (make container-real); dashboards in every width and theme (make dashboards-seen)"
 
-# not a part of `make test`: rolling restarts behind each balancer, one after the other
-several-hosts: $(VENV)/developed build/vllm-router/bin/vllm-router ## several hosts on one machine: replicas behind HAProxy, nginx and vllm-router
+# not a part of `make test`: rolling restarts behind each balancer, and one model over several hosts; more than an hour
+several-hosts: $(VENV)/developed build/vllm-router/bin/vllm-router ## several hosts on one machine: replicas behind balancers, and groups; NAMES='-k stops' some of it
 	@tools/system.sh haproxy=haproxy nginx=nginx-light
-	$(SHORT) $(BIN)/pytest -rP --basetemp=$$folder/t tests/several_hosts && rm -rf $$folder
+	$(SHORT) $(BIN)/pytest -rP --basetemp=$$folder/t $(NAMES) tests/several_hosts && rm -rf $$folder
 
 build/vllm-router/bin/vllm-router:
 	@echo "installing vllm-router …"

@@ -111,6 +111,8 @@ def test_rank_that_is_killed_ends_the_generation(made: Hosts, noted: Fault) -> N
         made.wait("the head is red", lambda: made.head.is_red, 60)
         made.serve(START_S, after=before)
     assert made.head.ask(60) == 200
+    for host in made.all:
+        assert member.address in host.site.vllmd("why", "big").stdout
 
 
 def test_head_that_dies_takes_the_member_along(made: Hosts, noted: Fault) -> None:
