@@ -19,6 +19,8 @@ FIRST_CAUSE_S = 15.0
 """How long a head that ended waits for what the others say of their ends: a tree takes seconds."""
 PEERS_FAULT = frozenset({"peer_lost", "engine_core_died", "nccl_failure", "worker_died", "unknown"})
 """Causes behind which an earlier end on another host may be."""
+SAYS_PEER = frozenset({"peer_lost", "nccl_failure"})
+"""Causes that say themselves that another host was the first, whose main process may end later."""
 FOLLOWS = PEERS_FAULT - {"worker_died", "engine_core_died"} | {
     *("killed", "group_lost", "member_ended", "rendezvous_timeout", "dist_unreachable"),
 }
@@ -85,7 +87,7 @@ class GroupFailures:
             await self._lag.clock.sleep(ASK_AGAIN_S)
         own = end_of(end, generation, self._lag.clock.time())
         found = rules.first_end(generation, self._host, own, self._aged()) or (self._host, own)
-        if found[1] is own and own.cause in PEERS_FAULT:
+        if found[1] is own and own.cause in SAYS_PEER:
             found = self._trouble_of(generation) or found
         self.last = found
         if lost is not None and self.last[0] == self._host:
@@ -97,10 +99,15 @@ class GroupFailures:
         return attrs.evolve(end, diagnosis=_diagnosis(host, first))
 
     def _trouble_of(self, generation: str) -> tuple[str, EndOfPart] | None:
-        """Return a host whose part had failed, and went on until the head ended of it."""
+        """Return a host whose part failed by itself, however late it ended, and how."""
         pages = [peer.page for peer in self._peers.values() if peer.page is not None]
-        found = ((p.host, p.trouble) for p in pages if p.trouble is not None)
-        return next((each for each in found if each[1].generation == generation), None)
+        for page in pages:
+            ended = None if page.ended is None or page.ended.requested else page.ended
+            for end in (page.trouble, ended):
+                known = end is not None and end.generation == generation and end.cause is not None
+                if end is not None and known and end.cause not in FOLLOWS:
+                    return page.host, end
+        return None
 
     def _aged(self) -> list[GroupPage]:
         """Return the newest page of each, with ages as they are now."""
@@ -119,7 +126,7 @@ class GroupFailures:
             p.ended and p.ended.generation == generation and not p.ended.requested for p in pages
         ):
             return True
-        if self._trouble_of(generation) is not None and own.cause in PEERS_FAULT:
+        if self._trouble_of(generation) is not None and own.cause in SAYS_PEER:
             return True
         newer = all((p.asked_at or 0) > asked_at or p.page is None for p in self._peers.values())
         return newer and own.cause not in PEERS_FAULT

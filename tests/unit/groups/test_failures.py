@@ -169,3 +169,16 @@ async def test_hear_how_the_last_run_of_this_host_failed_is_told_by_the_next_dae
     if not runs:
         made.own[1].end("0", made.clock.time())
     assert await told_by_a_new_daemon(made, generation) == [OLD]
+
+
+@pytest.mark.parametrize(("own", "blamed"), [(PEER, 1), (DIED, 0), (OOM, 0)])
+async def test_first_cause_a_member_that_ends_after_the_head_that_died_of_it_is_told(
+    own: Diagnosis, blamed: int
+) -> None:
+    """As a real vLLM does it: the head was gone three seconds before the member's main process."""
+    made = Grouped()
+    generation = await made.serving()
+    made.own[1].end("0", made.clock.time(), diagnosis=DIED)
+    made.hear(0, 1)
+    await made.head.first_cause(end_of(generation, made.clock.time() - 3, own))
+    assert made.head.status().failed_host == HOSTS[blamed]
