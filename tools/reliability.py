@@ -26,6 +26,8 @@ TIERS = {
     "vllm-0.32-cpu": "On a real vLLM (0.32, CPU build)",
     "vllm-gpu": "On a real vLLM (0.25.1; kept weights and sleep 0.32) on H200 GPUs",
     "stand-in": "On the stand-in engine",
+    "several-hosts-vllm-0.32-cpu": "On a group of hosts: a real vLLM (0.32, CPU build, two cores)",
+    "several-hosts": "On a group of hosts: the stand-in engine",
 }
 FAILURES = "failures"
 STORIES = "why"

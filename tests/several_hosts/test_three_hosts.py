@@ -46,7 +46,7 @@ def all_are_killed(made: Hosts) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-def a_members_shim_is_killed(made: Hosts) -> None:
+def the_shim_of_a_member_is_killed(made: Hosts) -> None:
     os.kill(made.members[1].engine["shim_pid"], signal.SIGKILL)
 
 
@@ -76,7 +76,7 @@ def a_restart_on_each_host_at_once(made: Hosts) -> None:
             the_head_is_killed,
             both_members_are_killed,
             all_are_killed,
-            a_members_shim_is_killed,
+            the_shim_of_a_member_is_killed,
         ),
         *(
             a_member_is_killed_while_the_head_is_restarted,
