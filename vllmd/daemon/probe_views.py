@@ -42,10 +42,14 @@ def _answers(engines: Engines, name: str) -> Answers | None:
 
 def _sight(gpus: GpuService, engine: EngineConfig) -> GpuSight:
     devices = gpus.gpus_of(engine)
-    xids = sum(seen.count for device in devices for seen in gpus.xids.of(device.uuid))
-    errors = sum(gpus.values(device).get(ECC, 0.0) for device in devices)
+    faults: dict[str, float] = {}
+    for device in devices:
+        if gpus.state_file.late is None:
+            faults[f"xids {device.uuid}"] = sum(s.count for s in gpus.xids.of(device.uuid))
+        if (errors := gpus.values(device).get(ECC)) is not None:
+            faults[f"ecc {device.uuid}"] = errors
     names, uuids = tuple(each.name for each in devices), tuple(each.uuid for each in devices)
-    return GpuSight(names, xids + errors if devices else None, uuids)
+    return GpuSight(names, faults, uuids)
 
 
 def _corrupted(engines: Engines, name: str) -> float | None:

@@ -102,12 +102,20 @@ class EngineState:
         """Whether this run was ready before."""
         return self._ready_at is not None
 
+    def _kept_of(self, run_id: str) -> RunState | None:
+        kept = self._run_states.load(self._clock)
+        return kept if kept is not None and kept.run.run_id == run_id else None
+
     def had_served(self, run_id: str) -> bool:
         """Tell whether a run was ready, as this daemon or the one before it knew."""
         if self.run is not None:
             return self.run.run_id == run_id and self.has_served
-        kept = self._run_states.load(self._clock)
-        return kept is not None and kept.run.run_id == run_id and kept.ready_at is not None
+        return (kept := self._kept_of(run_id)) is not None and kept.ready_at is not None
+
+    def slept(self, run_id: str) -> bool:
+        """Tell whether a run slept when it was last looked at, by this daemon or the one before."""
+        kept = self if self.run is not None else self._kept_of(run_id)
+        return kept is not None and kept.state is State.SLEEPING
 
     def save(self) -> None:
         """Write down what is to outlive the daemon."""
@@ -173,8 +181,8 @@ class EngineState:
         Returns: whether anything was known of it; the state is as before if not.
         """
         if self.run is None or self.run.run_id != run_id:
-            kept = self._run_states.load(self._clock)
-            if kept is None or kept.run.run_id != run_id or kept.state in ENDED:
+            kept = self._kept_of(run_id)
+            if kept is None or kept.state in ENDED:
                 return False
             self._take(kept)
         if ending:
@@ -216,10 +224,8 @@ class EngineState:
 
     def _over(self) -> None:
         """Forget what was true of the run."""
-        self.run = None
         self._run_states.forget()
-        self._ready_at = None
-        self.phase = None
+        self.run = self._ready_at = self.phase = None
         self.start_fails = self.starts_short = False
         self.sizes = {}
         self.requests = self._no_step_since = self.asleep = None
@@ -230,8 +236,7 @@ class EngineState:
     def spawned(self, run: Run, *, seen: bool) -> None:
         """Note what runs from now on; `seen` if its start was, and not only its middle."""
         self.run = run
-        self._ready_at = None
-        self.start_duration_s = None
+        self._ready_at = self.start_duration_s = None
         self.start_fails = False
         self.sizes = {}
         self.phases = {durations.SPAWN: self._clock.monotonic()} if seen else {}
@@ -251,7 +256,7 @@ class EngineState:
             self.phases[phase] = min(now, max(latest, reached))
             ago_s = now - self.phases[phase]
         self._keep()
-        left_s = _rounded(self.start_left_s())
+        left_s = None if (left := self.start_left_s()) is None else round(left, 1)
         emit(self.log, EnginePhaseReached(phase=phase, left_s=left_s, ago_s=round(ago_s, 1)))
 
     def learn(self, size: tuple[str, int] | None) -> None:
@@ -320,8 +325,7 @@ class EngineState:
 
     def show_step(self, no_step_s: float | None) -> None:
         """Note for how long no step was made, if that is worth a word."""
-        since = None if no_step_s is None else self._clock.monotonic() - no_step_s
-        self._no_step_since = since
+        self._no_step_since = None if no_step_s is None else self._clock.monotonic() - no_step_s
 
     @property
     def no_step_s(self) -> float | None:
@@ -394,7 +398,3 @@ class EngineState:
             emit(self.log, EngineReleased(why=why, cause=hold.cause))
             self.save()
         return hold
-
-
-def _rounded(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 1)

@@ -40,6 +40,8 @@ class Exit:
     tail: tuple[str, ...] = attrs.field(default=(), repr=False)
     phase: str | None = None
     """How far it had come, if it was still loading."""
+    asleep: bool = False
+    """Whether it slept, and nobody asked for the end."""
     marks: Mapping[str, str] = attrs.field(default=_NOTHING, repr=False)
     """What else is known of the end, by name, each with a sentence that is its evidence."""
     first_error: str | None = attrs.field(default=None, repr=False)
@@ -191,6 +193,7 @@ def from_json(record: Mapping[str, Any] | None) -> Exit | None:
         killed=tuple(record["killed"]),
         error=record["error"],
         phase=record["phase"],
+        asleep=bool(record.get("asleep", False)),
         diagnosis=_diagnosis(found) if found else None,
         incident=record.get("incident"),
     )

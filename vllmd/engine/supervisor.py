@@ -261,7 +261,7 @@ class Supervisor(GroupedEngine):
             self._state.found(str(error))
             self._state.ended(exits.explain(self._parts.runs.not_spawned(run_id, str(error)), ()))
             self._state.to(Trigger.SPAWN_FAILED)
-            self.sleeper.ended(requested=False)
+            self.sleeper.over()
             self._crashed = True
             self._load_slot.give_back()
             return None
@@ -328,8 +328,7 @@ class Supervisor(GroupedEngine):
         if run is not None and not ended.requested and not self._state.counted(ended):
             ended = exits.recorded(ended, self._parts.incidents.after_end(run, ended, printed))
         self._settings.probes.forget()
-        self.sleeper.ended(requested=ended.requested)
-        self._state.ended(ended)
+        self._state.ended(self.sleeper.ended(ended))
         context.ended()
         self._crashed = not ended.requested
         if self._state.state not in ENDED | ENDING:  # red at once; a stop is over once proven

@@ -65,7 +65,7 @@ class GpuService:
         self._visible, self._commands = _visible(commands), commands
         self._engines = engines
         self._clock = clock
-        self._state_file = state_file
+        self.state_file = state_file
         self._state = state_file.load()
         self._periods = Periods(settings.every_s, settings.processes_s, settings.slow_s)
         self.source = source_of(settings.source)
@@ -139,7 +139,7 @@ class GpuService:
                 emit(_log, GpuLost(gpu=devices[uuid].label, uuid=uuid, reason=lost[uuid]))
             elif uuid in devices:
                 emit(_log, GpuFound(gpu=devices[uuid].label, uuid=uuid, after=why))
-            self._state_file.save(self._state)
+            self.state_file.save(self._state)
 
     def _set_pace(self) -> None:
         wanted = self._periods.processes_s
@@ -164,7 +164,7 @@ class GpuService:
         if found and not self._state.mismatch:
             emit(_log, GpuDriverChanged(problem=found, advice="drain, then reboot"))
         self._state.mismatch = found
-        self._state_file.save(self._state)
+        self.state_file.save(self._state)
 
     def _take_kernel_xid(self, found: KernelXid) -> None:
         for device in self.latest.devices.values():
@@ -173,7 +173,7 @@ class GpuService:
 
     def _take_xid(self, event: XidEvent) -> None:
         if self.xids.take(event, self.latest.devices.get(event.uuid)):
-            self._state_file.save(self._state)
+            self.state_file.save(self._state)
 
     def _attribute(self) -> None:
         """Say whose the processes are, and how much each engine has grown."""
@@ -205,7 +205,7 @@ class GpuService:
             base = base.after(size, engine.requests_running or 0, passed_s)
             self._state.baselines[name] = base
             self._growth[name] = size - base.bytes
-        self._state_file.save(self._state)
+        self.state_file.save(self._state)
 
     def _shims(self) -> dict[int, str]:
         """Return the processes beside engines, those that are not configured any more too."""

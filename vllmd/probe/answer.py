@@ -116,6 +116,6 @@ def from_json(record: Mapping[str, Any]) -> PromptAnswer:
 def _read_position(record: Mapping[str, Any]) -> TokenPlace:
     found = {int(token): float(each) for token, each in record["logprobs"].items()}
     token = int(record["token"])
-    if token not in found or not all(math.isfinite(each) for each in found.values()):
-        raise ValueError("a position without its own token, or with what is no number")
+    if token not in found or not all(LEAST <= each <= HIGHEST for each in found.values()):
+        raise ValueError("a position without its own token, or with what is no log-probability")
     return TokenPlace(token, MappingProxyType(found))

@@ -1,6 +1,7 @@
 """When an engine's answers are to be looked at."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 
 import attrs
 
@@ -25,8 +26,8 @@ class Sight:
 
     run_id: str | None = None
     slept: int = 0
-    faults: float | None = None
-    """Of its GPUs; None until they were read."""
+    faults: Mapping[str, float] = attrs.field(factory=dict)
+    """Of its GPUs: counts by what was read; what was not read yet, or not lately, is absent."""
     corrupted: float = 0.0
     at: float = 0.0
     """Monotonic."""
@@ -37,7 +38,7 @@ class Due:
     """Tells when one engine is to be asked."""
 
     clock: Clock
-    faults: Callable[[], float | None]
+    faults: Callable[[], Mapping[str, float]]
     corrupted: Callable[[], float | None]
     _seen: Sight = attrs.field(factory=Sight, init=False)
     _not_before: float = attrs.field(default=0.0, init=False)
@@ -50,8 +51,13 @@ class Due:
     def sight(self, status: EngineStatus) -> Sight:
         """Return what is to be seen of it now."""
         slept = sum(n for (event, _), n in status.transitions.items() if event is Trigger.SLEPT)
-        corrupted = self.corrupted() or 0.0
-        return Sight(status.run_id, slept, self.faults(), corrupted, self.clock.monotonic())
+        now = self.clock.monotonic()
+        return Sight(status.run_id, slept, dict(self.faults()), self._corrupted(), now)
+
+    def _corrupted(self) -> float:
+        """Return the count of the page; what is no count says nothing."""
+        found = self.corrupted()
+        return found if found is not None and math.isfinite(found) and found >= 0 else 0.0
 
     def resume(self, status: EngineStatus, run_id: str | None, ago_s: float) -> None:
         """Go on from what an earlier daemon asked, so many seconds ago."""
@@ -60,7 +66,8 @@ class Due:
 
     def asked(self, sight: Sight) -> None:
         """Note that it was asked; what is corrupted is counted again, as a probe adds to it."""
-        self._seen = attrs.evolve(sight, corrupted=self.corrupted() or 0.0)
+        faults = {**self._seen.faults, **sight.faults}
+        self._seen = attrs.evolve(sight, corrupted=self._corrupted(), faults=faults)
 
     def wait(self, sight: Sight, seconds: float) -> None:
         """Have this run not asked for so long, unless it wakes meanwhile."""
@@ -74,8 +81,9 @@ class Due:
     def why(self, status: EngineStatus, every_s: float, *, wrong: bool) -> str | None:
         """Return why it is to be asked now; None if it is not."""
         now, seen = self.sight(status), self._seen
-        if seen.faults is None:
-            seen.faults = now.faults
+        # what is read first is no news, and counts begin anew when a driver is loaded
+        first = {each: min(n, seen.faults.get(each, n)) for each, n in now.faults.items()}
+        seen.faults = {**seen.faults, **first}
         if not status.up or status.run_id is None:
             return None
         if now.at < self._not_before and self._of == (now.run_id, now.slept):
@@ -92,7 +100,7 @@ class Due:
         """Return the fault for which it is to be asked; not again and again while they go on."""
         seen, last = self._seen, self._fault_at
         is_worse = (
-            now.faults is not None and seen.faults is not None and now.faults > seen.faults,
+            any(count > seen.faults[each] for each, count in now.faults.items()),
             now.corrupted > seen.corrupted,
         )
         if not any(is_worse) or (last is not None and now.at < last + self._pause_s):

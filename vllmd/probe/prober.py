@@ -2,7 +2,7 @@
 
 import asyncio
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -50,8 +50,9 @@ class GpuSight:
     """What is known of an engine's GPUs."""
 
     names: Sequence[str] = ()
-    faults: float | None = None
-    """Xids and ECC errors since the boot: more are a reason to ask. None: not read yet."""
+    faults: Mapping[str, float] = attrs.field(factory=dict)
+    """Xids and ECC errors since the boot, of each GPU by what was read: more are a reason to ask.
+    What was not read is absent."""
     uuids: Sequence[str] = ()
 
 

@@ -32,6 +32,7 @@ from vllmd.gpu.state_file import GpuStateFile
 from vllmd.lora.desired import AdapterStateFile
 from vllmd.shim.proc import boot_id
 from vllmd.util.days import day_of
+from vllmd.util.state_file import NotRead
 
 END_OF_NAME = b"\0"
 NOON = 1_795_867_200.0
@@ -87,7 +88,9 @@ def _observed(path: Path) -> None:
 def _usage(path: Path) -> None:
     days, meter = DayFiles(path.parents[1], 400), Meter(1, 1, "b")
     days.read_state(meter.resume)
-    used, state = days.read_day(DAY)
+    read = days.read_day(DAY)
+    assert not isinstance(read, NotRead)
+    used, state = read
     if state is not None:
         with contextlib.suppress(KeyError, ValueError, TypeError, AttributeError):
             meter.resume(state)  # as the service does

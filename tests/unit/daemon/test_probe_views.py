@@ -19,8 +19,10 @@ class Case:
         source = SimpleNamespace(last=None)
         self.source = source
         self.engines = SimpleNamespace(supervisors={"chat": supervisor}, sources={"chat": source})
+        self.state_file = SimpleNamespace(late=None)
         gpus = SimpleNamespace(
             gpus_of=lambda _: [gpu_device()],
+            state_file=self.state_file,
             xids=SimpleNamespace(of=lambda _: (SeenXid.of(79, 2, 1.0),)),
             values=lambda _: self.errors,
         )
@@ -43,9 +45,12 @@ def test_view_shows_the_engine_as_it_is_now() -> None:
 def test_view_counts_xids_and_ecc_errors() -> None:
     case = Case()
     assert case.view.gpus().names == ("NVIDIA H200",)
-    assert case.view.gpus().faults == 2
+    uuid = gpu_device().uuid
+    assert case.view.gpus().faults == {f"xids {uuid}": 2}
     case.errors = {"ecc_errors_total:uncorrected": 5.0}
-    assert case.view.gpus().faults == 7
+    assert case.view.gpus().faults == {f"xids {uuid}": 2, f"ecc {uuid}": 5}
+    case.state_file.late = "no answer"
+    assert case.view.gpus().faults == {f"ecc {uuid}": 5}
 
 
 def test_view_has_vllms_count_of_what_is_no_number() -> None:

@@ -98,7 +98,9 @@ def test_answer_is_kept_in_json() -> None:
         assert one.logprobs == pytest.approx(dict(other.logprobs), abs=1e-5)
 
 
-@pytest.mark.parametrize("logprobs", [{}, {"2": -1.0}, {"1": math.nan}])
+@pytest.mark.parametrize(
+    "logprobs", [{}, {"2": -1.0}, {"1": math.nan}, {"1": 800.0}, {"1": -1e300}]
+)
 def test_record_that_makes_no_sense_is_refused(logprobs: dict[str, float]) -> None:
     record = {"tokens": [1], "places": [{"token": 1, "logprobs": logprobs}]}
     with pytest.raises(ValueError, match="without its own token"):

@@ -1,5 +1,8 @@
 import itertools
+import math
 from typing import Any
+
+import pytest
 
 from tests.helpers.clock import FakeClock
 from tests.helpers.make import status
@@ -11,7 +14,7 @@ from vllmd.probe.due import FAULT_PAUSE_S, RETRY_S, WRONG_AGAIN_S, Due
 class Case:
     def __init__(self) -> None:
         self.clock = FakeClock()
-        self.faults: float | None = 0.0
+        self.faults = {"xids a": 0.0, "ecc a": 0.0}
         self.corrupted = 0.0
         self.due = Due(self.clock, lambda: self.faults, lambda: self.corrupted)
         self.due.asked(self.due.sight(ready()))
@@ -33,7 +36,7 @@ def test_each_reason_has_its_name() -> None:
     assert case.why(ready("two")) == "start"
     assert case.why(ready(transitions=SLEPT)) == "wake"
     assert case.why(ready("two", state=State.SLEEPING)) is None
-    case.faults = 1.0
+    case.faults = {"ecc a": 1.0}
     assert case.why() == "gpu_error"
 
 
@@ -79,10 +82,44 @@ async def test_faults_that_go_on_are_asked_for_less_and_less_and_later_ones_at_o
 
 def test_faults_are_open_until_the_first_reading() -> None:
     case = Case()
-    case.faults = None
+    case.faults = {}
     case.due.resume(ready(), "one", 0.0)
     assert case.why() is None
-    case.faults = 2.0
+    case.faults = {"xids a": 2.0}
     assert case.why() is None
-    case.faults = 3.0
+    case.faults = {"xids a": 2.0, "ecc a": 3.0}  # ECC is read a moment later
+    assert case.why() is None
+    case.faults = {"xids a": 2.0}  # it is not read for a moment
+    assert case.why() is None
+    case.faults = {"xids a": 2.0, "ecc a": 3.0, "xids b": 7.0}  # another GPU is its own, too
+    assert case.why() is None
+    case.faults = {"xids a": 2.0, "ecc a": 4.0}
     assert case.why() == "gpu_error"
+
+
+def test_fault_that_comes_while_a_count_was_not_read_is_seen_after_a_probe() -> None:
+    case = Case()
+    case.faults = {"xids a": 0.0}
+    case.due.asked(case.due.sight(ready()))
+    case.faults = {"xids a": 0.0, "ecc a": 1.0}
+    assert case.why() == "gpu_error"
+
+
+def test_count_that_began_anew_is_looked_at_from_there() -> None:
+    case = Case()
+    case.faults = {"ecc a": 9.0}
+    case.due.asked(case.due.sight(ready()))
+    case.faults = {"ecc a": 0.0}
+    assert case.why() is None
+    case.faults = {"ecc a": 1.0}
+    assert case.why() == "gpu_error"
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -1.0])
+def test_count_that_is_none_is_no_reason_and_hides_no_later_one(value: float) -> None:
+    case = Case()
+    case.corrupted = value
+    assert case.why() is None
+    case.due.asked(case.due.sight(ready()))
+    case.corrupted = 1.0
+    assert case.why() == "corrupted_requests"

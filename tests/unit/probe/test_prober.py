@@ -31,7 +31,7 @@ class Case:
     def __init__(self, folder: Path, text: str = "", file: str = "probe.json") -> None:
         self.clock, self.vllm, self.answers = FakeClock(), FakeVllm(), Answers()
         self.status: EngineStatus | None = self.ready("one")
-        self.gpus, self.corrupted = GpuSight(("H200",), 0.0), 0.0
+        self.gpus, self.corrupted = GpuSight(("H200",), {"ecc a": 0.0}), 0.0
         self.spent: list[tuple[str, int, int, int]] = []
         self.path = folder / file
         self.prober = self.made(text)
@@ -107,7 +107,7 @@ async def test_wake_gpu_error_and_corrupted_requests_are_reasons(case: Case) -> 
     await case.look()
     case.status = case.ready("one", transitions={(Trigger.SLEPT, State.SLEEPING): 1})
     assert await asked(case) == 1
-    case.gpus = GpuSight(("H200",), faults=1.0)
+    case.gpus = GpuSight(("H200",), faults={"ecc a": 1.0})
     assert await asked(case) == 1
     await case.clock.advance(121)
     case.corrupted = 3.0
@@ -368,14 +368,14 @@ async def test_known_wrong_engine_is_red_from_its_next_start_until_it_was_asked(
 
 
 async def test_gpus_that_are_read_after_the_daemons_start_are_no_reason(case: Case) -> None:
-    case.gpus = GpuSight(("H200",), 2.0)
+    case.gpus = GpuSight(("H200",), {"ecc a": 2.0})
     await case.look()
     case.gpus = GpuSight()
     case.prober = case.made()
     assert await asked(case) == 0
-    case.gpus = GpuSight(("H200",), 2.0)
+    case.gpus = GpuSight(("H200",), {"ecc a": 2.0})
     assert await asked(case) == 0
-    case.gpus = GpuSight(("H200",), 3.0)
+    case.gpus = GpuSight(("H200",), {"ecc a": 3.0})
     assert await asked(case) == 1
 
 

@@ -8,6 +8,7 @@ import attrs
 from vllmd.config.model import EngineConfig
 from vllmd.engine.context import EngineContext
 from vllmd.engine.engine_state import EngineState
+from vllmd.engine.exits import Exit
 from vllmd.engine.liveness.monitor import LivenessMonitor, Stall
 from vllmd.engine.liveness.probes import Probes
 from vllmd.engine.probes.sleep_routes import SleepRouteError
@@ -56,7 +57,6 @@ class Sleeper:
         self._taking: Callable[[], bool] = _never
         """Whether it is about to take its GPU memory: to start, or to wake."""
         self._behind: str | None = None
-        self._slept_at_end = False
         self._engine, self._context = engine, context
         self.use(engine, context, probes)
 
@@ -220,20 +220,20 @@ class Sleeper:
 
     # --- a start, and an end -----------------------------------------------------------------
 
-    def ended(self, *, requested: bool) -> None:
-        """Note that a run is over."""
-        self._slept_at_end = self._state.state is State.SLEEPING and not requested
-        self._taking = _never
-        self._behind = None
+    def ended(self, end: Exit) -> Exit:
+        """Note that a run is over; returns its end with whether it slept, which is kept."""
+        self.over()
+        return attrs.evolve(end, asleep=not end.requested and self._state.slept(end.run_id))
 
     def over(self) -> None:
         """Note that no start of it is under way: it has the turn by its state, or has not."""
         self._taking = _never
+        self._behind = None
 
     async def wait_turn(self, may_start: Callable[[], bool], found: Callable[[str], None]) -> None:
         """Wait until it may be started: it is its turn, and it is not to rest."""
-        died, self._slept_at_end = self._slept_at_end, False
-        while died and may_start() and self._rests():
+        last = self._state.known.last_exit
+        while last is not None and last.asleep and may_start() and self._rests():
             found(
                 "it ended while it slept, and is started when it is woken ('vllmd wake "
                 f"{self.name}'): sleep.restart is false"

@@ -5,6 +5,7 @@ import attrs
 import pytest
 
 from tests.helpers.scene import Scene, running
+from vllmd.engine.exits import Exit
 from vllmd.engine.liveness.reading import PageAnswer, RankProgress, Reading
 from vllmd.engine.probes.sleep_routes import RoutesMissingError, SleepRouteError
 from vllmd.engine.sleeping.changes import SleepRefusedError
@@ -231,9 +232,9 @@ async def test_one_that_hangs_keeps_its_turn_until_nothing_of_it_is_left(tmp_pat
         sleeper, turns = scene.supervisor.sleeper, list[bool]()
         ended = sleeper.ended
 
-        def noted(*, requested: bool) -> None:
+        def noted(end: Exit) -> Exit:
             turns.append(sleeper.holds_turn)
-            ended(requested=requested)
+            return ended(end)
 
         sleeper.ended = noted  # type: ignore[method-assign]
         scene.routes.held = asyncio.Event()

@@ -13,8 +13,8 @@ from vllmd.errors import HeldError
 from vllmd.util.units import GIB
 
 
-def scene_of(folder: Path, more: str = "") -> Scene:
-    return Scene(folder, f"sleep = {{ {more} }}")
+def scene_of(folder: Path, more: str = "", port: int | None = None) -> Scene:
+    return Scene(folder, f"sleep = {{ {more} }}", port=port)
 
 
 def sleep_of(scene: Scene) -> SleepStatus:
@@ -180,6 +180,31 @@ async def test_one_that_dies_asleep_waits_for_its_wake_if_that_is_wanted(tmp_pat
         assert len(scene.spawner.shims) == 1
         assert "sleep.restart is false" in (scene.supervisor.status.problem or "")
         scene.routes.asleep = False
+        scene.supervisor.sleeper.ask_wake("root")
+        await scene.passes_until(lambda: scene.state is State.READY)
+
+
+@pytest.mark.parametrize("seen", [True, False])
+async def test_next_daemon_leaves_one_that_died_asleep_until_its_wake(
+    tmp_path: Path, seen: bool
+) -> None:
+    """Whether the daemon before saw it end, or was gone by then."""
+    async with running(scene_of(tmp_path, "restart = false"), keep=True) as first:
+        await asleep(first)
+        if seen:
+            await first.spawner.last.end(1)
+            await first.until_state(State.BACKOFF)
+            await first.supervisor.saved()
+    if not seen:
+        await first.spawner.last.end(1)
+    scene = scene_of(tmp_path, "restart = false", port=first.engine.port)
+    scene.clock.now = first.clock.now
+    async with running(scene):
+        await scene.passes_until(
+            lambda: "sleep.restart is false" in (scene.supervisor.status.problem or "")
+        )
+        await scene.passes(600)
+        assert scene.spawner.shims == []
         scene.supervisor.sleeper.ask_wake("root")
         await scene.passes_until(lambda: scene.state is State.READY)
 
