@@ -1,5 +1,6 @@
 """Hosts to which what alerts are for is done, and what is told of them."""
 
+import os
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Self
@@ -98,3 +99,9 @@ def told_by(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Alertmanager]:
 @pytest.fixture
 def watch(told_by: Alertmanager, tmp_path: Path) -> Watch:
     return lambda made, alert: Watched(made, alert, told_by, tmp_path)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With VLLMD_TESTS_BACKWARDS=1 the last cause is the first: none needs another before it."""
+    if os.environ.get("VLLMD_TESTS_BACKWARDS"):
+        items.reverse()
