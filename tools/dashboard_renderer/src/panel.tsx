@@ -123,6 +123,24 @@ class Guard extends Component<{ children: ReactNode; title: string }, { problem?
 
 export const problems: string[] = [];
 
+// of a stack it is the sum at one time
+function highest(panel: any, found: DataFrame[]): number {
+  const stacked = panel.fieldConfig?.defaults?.custom?.stacking?.mode === 'normal', sums = new Map<number, number>();
+  let most = 0;
+  for (const { fields } of found) {
+    const times = fields.find((field) => field.type === FieldType.time)?.values ?? [];
+    fields.filter((field) => field.type === FieldType.number).forEach((field) => {
+      field.values.forEach((value: number, index: number) => {
+        if (!Number.isFinite(value)) { return; }
+        const sum = Math.abs(value) + (stacked ? sums.get(times[index]) ?? 0 : 0);
+        sums.set(times[index], sum);
+        most = Math.max(most, sum);
+      });
+    });
+  }
+  return most;
+}
+
 async function fetched({ panel, context, theme, w }: Props): Promise<DataFrame[]> {
   let data = await run(context, panel.targets || [], panel.maxDataPoints || w);
   if (panel.transformations?.length) { data = await lastValueFrom(transformDataFrame(panel.transformations, data)); }
@@ -138,7 +156,7 @@ export function Panel(props: Props) {
       const values = found.flatMap((frame) => frame.fields.filter((field) => field.type === FieldType.number))
         .flatMap((field) => field.values).filter(Number.isFinite);
       report.series = found.filter((frame) => frame.length).length;
-      report.most = values.length ? values.reduce((most, each) => Math.max(most, Math.abs(each)), 0) : null;
+      report.most = values.length ? highest(panel, found) : null;
       report.empty = report.series && (values.length || panel.type === 'table') ? null : panel.fieldConfig?.defaults?.noValue ?? 'No data';
       setData(found);
     }).catch((problem) => {
