@@ -25,6 +25,9 @@ WELL = frozenset(
         "none",
         "vLLM does not show it, or no traffic",
         "the engine has no preload",
+        "all engines serve",
+        "no engine has a name in [fleet]",
+        "no engine is of several hosts",
     }
 )
 """What empty panels say where all is well."""

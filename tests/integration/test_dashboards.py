@@ -13,6 +13,7 @@ from vllmd.monitoring.dashboards import DASHBOARDS
 RULES = Path(__file__).parents[2] / "dashboards"
 LIST = Path(__file__).parents[2] / "build" / "queries.txt"
 RATE_S = 10
+FLEET = '[fleet]\nname = "prod"\nhosts = ["127.0.0.1"]\n'
 SELDOM = (
     *("awaited_memory", "orphan", "< 0", "xid_", "label_replace(max by (gpu)"),  # of GPUs
     "and on () (sum(rate(vllmd_tokens_total",
@@ -26,6 +27,7 @@ SELDOM = (
         "== bool 0) > 0",
         "count(up{",
     ),
+    *('role="head"', "vllmd_group_", 'state!="ready"'),  # of several hosts
     *('status="4xx"', 'status="5xx"', "memory_floor_bytes", 'owner="weights"'),
 )
 """Parts of queries that find nothing where all is well; `make dashboards` draws where it is not."""
@@ -48,7 +50,7 @@ def test_every_query_of_every_panel_returns_data(tmp_path: Path) -> None:
     needs("prometheus")
     web = tmp_path / "web.yml"
     web.touch()  # one that opens the exporter to all is a web configuration, too
-    with receiving(tmp_path, COST, f'web_config_file = "{web}"') as made:
+    with receiving(tmp_path, COST + FLEET, f'web_config_file = "{web}"') as made:
         address = made.exporter.removeprefix("http://")
         folders = [RULES / "rules"]
         with prometheus(tmp_path / "p", address, rules=folders) as stored:

@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 
 from tests.helpers.browser import Browser
+from tests.helpers.fleet.fleets import fleet_three
 from tests.helpers.fleet.scenes import STEP_S, eight_gpus, outage
 from tests.helpers.fleet.storage import hour, storing
 from tools.pictures import renderer
@@ -11,9 +12,10 @@ from tools.pictures.renderer import View
 
 ROOT = Path(__file__).parents[2]
 WIDTH = 1280
-SCENES = (outage, eight_gpus)
+SCENES = (outage, eight_gpus, fleet_three)
 SHOWN = {
     "overview": outage,
+    "fleet": fleet_three,
     "engine": outage,
     "gpu": outage,
     "gpu-eight": eight_gpus,

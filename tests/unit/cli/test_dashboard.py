@@ -73,7 +73,7 @@ def test_export_writes_all_or_prints_one(tmp_path: Path) -> None:
 def test_export_of_nothing_names_what_there_is() -> None:
     result = CliRunner().invoke(command, ["export"])
     assert result.exit_code == 2
-    assert "overview, engine, gpu" in result.output
+    assert "overview, fleet, engine, gpu" in result.output
 
 
 def test_install_makes_the_folder_and_puts_all_there(grafana: Grafana, token_file: Path) -> None:

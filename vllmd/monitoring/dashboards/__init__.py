@@ -4,10 +4,11 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from vllmd.monitoring.dashboards import adapters_and_cost, engine, gpu, itself, overview
+from vllmd.monitoring.dashboards import adapters_and_cost, engine, fleet, gpu, itself, overview
 
 DASHBOARDS: Mapping[str, Callable[[], dict[str, Any]]] = {
     "overview": overview.build,
+    "fleet": fleet.build,
     "engine": engine.build,
     "gpu": gpu.build,
     "adapters-and-cost": adapters_and_cost.build,
