@@ -7,7 +7,10 @@ from typing import Any
 import attrs
 
 from tests.helpers.make import config
+from vllmd.config.fleet import FleetHost
+from vllmd.config.group import GroupConfig
 from vllmd.doctor.case import Case, GpuFacts, HostFacts, Model
+from vllmd.doctor.group import GroupFacts
 from vllmd.engine.model_files.safetensors import Tensor
 from vllmd.util.units import GIB
 
@@ -74,3 +77,12 @@ def case(
     chat = made.engines["chat"]
     variables = {**chat.env, **(env or {})}
     return Case(made, chat, variables, model or m8b(), attrs.evolve(host, **changes))
+
+
+def grouped(facts: GroupFacts | None = None, *, interface: str | None = None) -> Case:
+    """Return an engine of two hosts, of which this is found out."""
+    hosts = (FleetHost("gpu01"), FleetHost("gpu02"))
+    made = case()
+    group = GroupConfig(hosts=hosts, mode="tensor", interface=interface)
+    found = facts or GroupFacts(0)
+    return attrs.evolve(made, engine=attrs.evolve(made.engine, group=group), group=found)

@@ -51,7 +51,7 @@ MAY_IMPORT = {
     "status": "util monitoring pulling engine gpu scrape",
     "cost": "root events util config engine gpu scrape",
     "advise": "root util config engine gpu scrape",
-    "doctor": "events util shim config eventlog installing engine gpu lora",
+    "doctor": "root events util shim config eventlog installing fleet engine gpu lora groups",
     "http": "root events util shim config engine scrape",
     "client": "config cost",
     "control": "root events util eventlog history engine http",

@@ -11,8 +11,8 @@ from vllmd.cli import terminal
 from vllmd.config import command as commands
 from vllmd.config.model import Config
 from vllmd.control.client import ControlClient
+from vllmd.doctor import group, hub, service
 from vllmd.doctor import host as hosts
-from vllmd.doctor import hub, service
 from vllmd.doctor.account import UserAccount, of_engines
 from vllmd.doctor.case import Case, HostFacts, read_model
 from vllmd.doctor.finding import Finding, FindingSeverity
@@ -66,6 +66,7 @@ def make_case(config: Config, name: str, view: HostView, *, network: bool = True
         unreadable=barrier,
         installed=record_for(program),
         flag_table=table_for(program),
+        group=group.look(name, engine, built, config.fleet, view.host.running),
     )
 
 

@@ -16,6 +16,7 @@ from vllmd.doctor.capacity import Capacity, Demand, predict
 from vllmd.doctor.compute import Capability
 from vllmd.doctor.config_weights import tensors_of
 from vllmd.doctor.finding import Finding
+from vllmd.doctor.group import GroupFacts
 from vllmd.doctor.weights import adapter_bytes, loaded_bytes
 from vllmd.engine.model_files.base_model import find_folder, weight_files
 from vllmd.engine.model_files.safetensors import Tensor, TensorFileError, read_header
@@ -210,6 +211,8 @@ class Case:
     """What is known of the vLLM that would serve."""
     flag_table: FlagTable | None = None
     """The flags that it takes."""
+    group: GroupFacts | None = None
+    """The other hosts of its group; None if it is of one host."""
 
     def flag(self, name: str) -> Any:
         """Return a flag of the table `flags`, whichever way it is written."""

@@ -1,12 +1,14 @@
 """What a part of a group knows of its own engine, and tells of it."""
 
 import asyncio
+from collections.abc import Iterator
 from typing import Protocol
 
 import attrs
 
 from vllmd.engine.process.run_state import Run
 from vllmd.engine.status import EngineStatus
+from vllmd.groups.page import GroupPage
 
 
 class OwnEngine(Protocol):
@@ -62,3 +64,15 @@ class Identity:
 
     command_hash: str
     vllm: str | None = None
+    revision: str | None = None
+    """The commit of the model in the hub's cache; None where it is a folder, or not here yet."""
+
+
+def differences(host: str, page: GroupPage, own: Identity) -> Iterator[str]:
+    """Yield what another host has otherwise than this one, and ought to have alike."""
+    if page.vllm and own.vllm and page.vllm != own.vllm:
+        yield f"{host} has vLLM {page.vllm}, this host {own.vllm}"
+    if page.revision and own.revision and page.revision != own.revision:
+        yield f"{host} has revision {page.revision} of the model, this host {own.revision}"
+    if page.command_hash and page.command_hash != own.command_hash:
+        yield f"the engine's table on {host} is another than on this host"

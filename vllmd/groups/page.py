@@ -79,6 +79,7 @@ class GroupPage:
     addresses: tuple[str, ...] = ()
     command_hash: str | None = None
     vllm: str | None = None
+    revision: str | None = None
 
     @property
     def role(self) -> str:
@@ -144,7 +145,7 @@ def from_json(shown: Mapping[str, Any]) -> GroupPage:
         if not isinstance(known.get(name, False), bool):
             raise TypeError(f"{name} is {known[name]!r}, and no truth value")
     _as_texts(known, "generation", "state", "problem", "failed_host")
-    _as_texts(known, "command_hash", "vllm")
+    _as_texts(known, "command_hash", "vllm", "revision")
     known["since"] = float(known.get("since", 0.0))
     known["addresses"] = tuple(map(str, known.get("addresses", ())))
     known["idle_ranks"] = tuple(map(int, known.get("idle_ranks", ())))

@@ -51,6 +51,7 @@ class GroupPart(EngineGroup):
         self.told = Identity("")
         self.limits = Limits()
         self.release_s = 60.0
+        self.find_revision: Callable[[], str | None] = lambda: None
         self.program = ""
         self._lag, self._clock, self._own = lag, lag.clock, own
         self._log = structlog.get_logger().bind(engine=engine)
@@ -140,6 +141,7 @@ class GroupPart(EngineGroup):
             addresses=ThisHost.look().all_addresses,
             command_hash=self.told.command_hash,
             vllm=self.told.vllm,
+            revision=self.told.revision,
         )
 
     def _last_end(self, status: EngineStatus) -> EndOfPart | None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterator
 from vllmd.config.fleet import FleetHost
 from vllmd.engine.group_interface import UNREACHABLE, UNREADABLE
 from vllmd.fleet.pages import HostPageError, HostPages
-from vllmd.groups.own import Identity
+from vllmd.groups.own import Identity, differences
 from vllmd.groups.page import GroupPage, from_json
 from vllmd.groups.reach import is_cut, literal, resolve
 from vllmd.groups.rules import GroupPeer
@@ -123,12 +123,8 @@ class PeerWatch:
 
     def differences(self, own: Identity) -> Iterator[str]:
         """Yield what it has otherwise than this host, and ought to have alike."""
-        if (page := self.page) is None:
-            return
-        if page.vllm and own.vllm and page.vllm != own.vllm:
-            yield f"{self.name} has vLLM {page.vllm}, this host {own.vllm}"
-        if page.command_hash and page.command_hash != own.command_hash:
-            yield f"the engine's table on {self.name} is another than on this host"
+        if self.page is not None:
+            yield from differences(self.name, self.page, own)
 
     def known(self) -> GroupPeer:
         """Return what the rules are told of it now."""

@@ -19,7 +19,7 @@ from vllmd.groups.page import for_others
 from vllmd.groups.part import GroupPart
 from vllmd.groups.peers import PeerWatch
 from vllmd.groups.rules import Limits
-from vllmd.groups.version import installed_version
+from vllmd.groups.version import installed_version, model_revision
 from vllmd.groups.witness import connected_addresses
 from vllmd.util.loop_lag import LoopLag
 from vllmd.util.parts import Part
@@ -94,7 +94,10 @@ class GroupsService:
             limits, probes = engine.liveness, part.ranks.probes
             probes.hang_s, probes.idle_s = limits.hang_s, limits.gpu_stall_s
             part.ends_hung, part.ranks.limits = limits.restart_stalled, part.limits
-        part.told = Identity(common_hash(engine, command.argv, command.own_env), part.told.vllm)
+        common = common_hash(engine, command.argv, command.own_env)
+        part.told = attrs.evolve(part.told, command_hash=common)
+        revision = str(engine.flags.get("revision") or "main")
+        part.find_revision = lambda: model_revision(engine.model, command.env, revision)
 
     def of(self, name: str) -> EngineGroup:
         """Return the group of an engine; one of one host has none."""
@@ -190,9 +193,12 @@ class _Following:
         program, of = part.program, (part.program, part.shim_pid)
         if of == self._version_of:
             return
-        version = await run_within(program, lambda: installed_version(program))
+        version, revision = await run_within(
+            program, lambda: (installed_version(program), part.find_revision())
+        )
         if part.program == program:
-            part.told, self._version_of = Identity(part.told.command_hash, version), of
+            own = Identity(part.told.command_hash, version, revision)
+            part.told, self._version_of = own, of
 
     async def _follow(self, peer: PeerWatch) -> None:
         while True:

@@ -1,6 +1,9 @@
-"""Which vLLM a program is of, without running it: the members of a group have to be the same."""
+"""Which vLLM a program is of, and which commit a model: members of a group have to be the same."""
 
+from collections.abc import Mapping
 from pathlib import Path
+
+from vllmd.engine.model_files.base_model import find_folder
 
 _RECORD = "vllm-*.dist-info"
 
@@ -15,3 +18,12 @@ def installed_version(program: str) -> str | None:
         for record in sorted(site.glob(_RECORD)):
             return record.name.removeprefix("vllm-").removesuffix(".dist-info")
     return None
+
+
+def model_revision(model: str, env: Mapping[str, str], revision: str = "main") -> str | None:
+    """Return the commit that a model's name leads to in the hub's cache; None for a folder.
+
+    Raises: OSError: the disk does not answer.
+    """
+    folder = find_folder(model, env, revision)
+    return folder.name if folder is not None and folder.parent.name == "snapshots" else None

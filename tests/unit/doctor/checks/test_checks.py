@@ -9,12 +9,13 @@ from typing import Any
 import attrs
 import pytest
 
-from tests.helpers.doctor import H200, case, m8b
+from tests.helpers.doctor import H200, case, grouped, m8b
 from tests.helpers.make import DATA
 from vllmd.demo.adapter import write_adapter
 from vllmd.doctor.case import Case, Disk, GpuFacts, Leftover, Model
 from vllmd.doctor.checks import CHECKS, examine
 from vllmd.doctor.finding import FindingSeverity
+from vllmd.doctor.group import GroupFacts
 from vllmd.installing.flags import FlagTable, read
 from vllmd.installing.layout import InstallRecord
 from vllmd.util.units import GIB, MIB
@@ -383,6 +384,42 @@ BAD: list[tuple[str, FindingSeverity, str, Make]] = [
             model=NOWHERE, name="org/m", disks=(Disk("downloaded models", "/c", 5 * GIB),)
         ),
     ),
+    (
+        "group-names",
+        ERROR,
+        "gpu01 is an address of the loopback interface",
+        lambda _: grouped(GroupFacts(0, loopback=("gpu01", "gpu01.local"))),
+    ),
+    (
+        "group-names",
+        WARNING,
+        "this host's own name, gpu01.local, is",
+        lambda _: grouped(GroupFacts(0, loopback=("gpu01.local",))),
+    ),
+    (
+        "group-port",
+        ERROR,
+        "port 29501, at which members join, is in use by nc (pid 7)",
+        lambda _: grouped(GroupFacts(0, taken_by="nc (pid 7)")),
+    ),
+    (
+        "group-reach",
+        WARNING,
+        "gpu02 gives no page of chat: No route to host",
+        lambda _: grouped(GroupFacts(0, silent={"gpu02": "No route to host"})),
+    ),
+    (
+        "group-reach",
+        WARNING,
+        "nothing comes back from port 29501",
+        lambda _: grouped(GroupFacts(1, closed="nothing comes back from port 29501 of gpu01")),
+    ),
+    (
+        "group-alike",
+        ERROR,
+        "gpu02 has vLLM 0.33.0",
+        lambda _: grouped(GroupFacts(0, differences=("gpu02 has vLLM 0.33.0, this host 0.32.0",))),
+    ),
     ("clock", WARNING, "not synchronized", lambda _: case(synchronized=False)),
     ("proxies", WARNING, "http_proxy is set", lambda _: case(env={"http_proxy": "http://p:3128"})),
     (
@@ -451,6 +488,10 @@ GOOD: dict[str, Make] = {
     "log-stats": lambda _: case(),
     "api-exposed": lambda _: case('host = "0.0.0.0"', env={"VLLM_API_KEY": "k"}),
     "port-taken": lambda _: case(in_use={("127.0.0.1", 8001): ""}),
+    "group-names": lambda _: grouped(GroupFacts(0, loopback=("gpu07",)), interface="eth0"),
+    "group-port": lambda _: grouped(),
+    "group-reach": lambda _: grouped(),
+    "group-alike": lambda _: grouped(),
     "shared-memory": lambda _: case(shared_memory_bytes=64 * MIB),
     "host-cpus": lambda _: other(installed=CPU, cpus=2),
     "open-files": lambda _: case(),
