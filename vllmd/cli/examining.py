@@ -9,6 +9,7 @@ import attrs
 
 from vllmd.cli import terminal
 from vllmd.config import command as commands
+from vllmd.config import paths
 from vllmd.config.model import Config
 from vllmd.control.client import ControlClient
 from vllmd.doctor import group, hub, service
@@ -50,7 +51,9 @@ def look(config: Config, client: ControlClient) -> HostView:
 def make_case(config: Config, name: str, view: HostView, *, network: bool = True) -> Case:
     """Gather all that is known of one engine; without `network` the hub is not asked."""
     engine = config.engines[name]
-    built = commands.build(engine, view.inherited)
+    built = commands.build(
+        engine, view.inherited, traces=config.traces.endpoint, run=paths.run_dir(config)
+    )
     model = read_model(engine.model, built.env)
     case = Case(config, engine, built.env, model, view.host, found=built.found)
     barrier = None if model.folder is None else view.account.barrier(model.folder)

@@ -210,11 +210,17 @@ def variables(engine: "EngineConfig") -> dict[str, str]:
     return {**found, HOST_IP: address} if address else found
 
 
+TRACES = "--otlp-traces-endpoint"
+
+
 def common_hash(engine: "EngineConfig", argv: Sequence[str], own: Mapping[str, str]) -> str:
     """Return a fingerprint of what the parts of a group have in common: all but their places."""
     derived, words = arguments(engine), list(argv)
     at = next((i for i in range(len(words)) if words[i : i + len(derived)] == derived), len(words))
     words = [*words[1:at], *words[at + len(derived) :]]
+    if TRACES in words:  # each host receives its own, at a port of its own
+        place = words.index(TRACES)
+        del words[place : place + 2]
     for flag in OF_THE_API:
         if (name := f"--{flag}") in words:
             at = words.index(name)
