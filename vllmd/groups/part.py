@@ -376,9 +376,8 @@ class GroupPart(EngineGroup):
 
     def _awaited(self, states: Mapping[str, str]) -> AwaitedHost | None:
         """Return who is waited for; a member waits for the head only."""
-        name = self._step.awaited
-        if self.is_member and self._step.waits_for is not None:
-            name = self.group.head.name
+        step = self._step
+        name = self.group.head.name if self.is_member and step.waits_for else step.awaited
         found = (host for host in self.group.hosts if host.name == name)
         return next((AwaitedHost(host.netloc, states[host.name]) for host in found), None)
 
