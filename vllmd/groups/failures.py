@@ -102,10 +102,9 @@ class GroupFailures:
         """Return a host whose part failed by itself, however late it ended, and how."""
         pages = [peer.page for peer in self._peers.values() if peer.page is not None]
         for page in pages:
-            ended = None if page.ended is None or page.ended.requested else page.ended
-            for end in (page.trouble, ended):
-                known = end is not None and end.generation == generation and end.cause is not None
-                if end is not None and known and end.cause not in FOLLOWS:
+            for end in (page.trouble, page.ended):  # one that was asked for has no cause
+                known = end is not None and end.cause is not None and end.cause not in FOLLOWS
+                if end is not None and known and end.generation == generation:
                     return page.host, end
         return None
 
