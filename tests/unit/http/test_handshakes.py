@@ -10,6 +10,7 @@ from tests.helpers.eventually import eventually
 from tests.helpers.web import client_hello, server_context
 from tests.unit.http.test_listener import Echo, bound_socket, client_of
 from vllmd.http import handshakes
+from vllmd.http import listener as listener_module
 from vllmd.http.connections import FULL, HANDSHAKE, ConnectionPhase
 from vllmd.http.handshakes import AT_ONCE, BUFFER_BYTES, Handshakes, hello_bytes
 from vllmd.http.listener import Listener
@@ -61,7 +62,11 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[SSLProtocol]:
     return made
 
 
-async def test_nothing_is_made_before_the_hello_is_whole(made: list[SSLProtocol]) -> None:
+async def test_nothing_is_made_before_the_hello_is_whole(
+    made: list[SSLProtocol], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handshakes, "HANDSHAKE_S", 600)  # a busy machine may take longer than 5 s
+    monkeypatch.setattr(listener_module, "FIRST_S", 600)
     context = server_context()
     listener = Listener("test", bound_socket(), Echo, tls=lambda: context)
     listener.start()
