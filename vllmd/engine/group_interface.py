@@ -119,8 +119,13 @@ class EngineGroup:
         await asyncio.Event().wait()
         raise AssertionError
 
-    async def release(self, run_id: str, exited: "asyncio.Future[Any]") -> None:
-        """Wait until a run that somebody wants to end may: a head turns red first, and drains."""
+    async def release(self, run_id: str, exited: "asyncio.Future[Any]") -> str | None:
+        """Wait until a run that somebody wants to end may: a head turns red first, and drains.
+
+        Returns: why a restart is none, if the head refuses it; None if the run may end.
+        """
+        del run_id, exited
+        return None
 
     async def first_cause(self, end: Exit) -> Exit:
         """Return an end with the cause by which the group's generation ended first."""

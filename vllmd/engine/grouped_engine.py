@@ -38,9 +38,24 @@ class GroupedEngine(WantedEngine):
             self._state.to(Trigger.STALLED)
         return Stall(exits.GROUP_LOST, end.reason)
 
-    async def _leave_group(self, client: ShimClient) -> None:
-        """Have the group's head turn red and drain before a member's run ends."""
-        if self._group.is_member:
-            if self._state.state is State.READY:
-                self._state.to(Trigger.DRAIN)
-            await self._of_group(lambda g: g.release(client.run["run_id"], client.exited))
+    async def _leave_group(self, client: ShimClient) -> bool:
+        """Have the group's head turn red and drain before a member's run ends.
+
+        Returns: whether it may end; False if it goes on, as the head refuses the restart.
+        """
+        if not self._group.is_member:
+            return True
+        if self._state.state is State.READY:
+            self._state.to(Trigger.DRAIN)
+        run_id, exited = client.run["run_id"], client.exited
+        while (why := await self._of_group(lambda g: g.release(run_id, exited))) is not None:
+            if self._wanted and not self._closing:  # else it was stopped meanwhile
+                self._goes_on(why)
+                return False
+        return True
+
+    def _goes_on(self, why: str) -> None:
+        self._restart = False
+        self._state.found(f"it goes on: the head of its group refuses the restart: {why}")
+        if self._state.state is State.DRAINING:
+            self._state.to(Trigger.KEPT)

@@ -57,7 +57,8 @@ class Trigger(enum.StrEnum):
     SLEPT = "slept"
     """It was put to sleep: it serves nothing until it is woken."""
     KEPT = "kept"
-    """It was to sleep, and serves on: it was busy too long, or did not fall asleep."""
+    """It was to sleep or to end, and serves on: it was busy too long, did not fall asleep, or the
+    head of its group refused."""
     STALLED = "stalled"
     """It has work and makes no progress."""
     PROGRESSED = "progressed"

@@ -300,8 +300,8 @@ class Supervisor(GroupedEngine):
                 return None
             if to_end and self._group.is_member:
                 self._group.was_failing(await self._parts.runs.failing(client.run))
-            if self._must_stop and not to_end:
-                await self._leave_group(client)
+            if self._must_stop and not to_end and not await self._leave_group(client):
+                return await self._follow(client)
             await self._end(client, stall)
         record, runs = await client.exited, self._parts.runs
         if record is None and await runs.lives_on():

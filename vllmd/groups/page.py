@@ -26,6 +26,14 @@ class GroupWish:
 
 
 @attrs.frozen
+class RefusedWish:
+    """What a head does not do, and why: who wanted it takes it back."""
+
+    wish: GroupWish
+    why: str
+
+
+@attrs.frozen
 class EndOfPart:
     """How a run of one host ended. `ago_s` is when, by that host's own clock, in seconds."""
 
@@ -68,6 +76,8 @@ class GroupPage:
     problem: str | None = None
     """Why it is as it is, in words."""
     wish: GroupWish | None = None
+    refused: RefusedWish | None = None
+    """Of the head: a wish on a member that it does not fulfil."""
     ended: EndOfPart | None = None
     """The last end of a run of this host."""
     trouble: EndOfPart | None = None
@@ -122,6 +132,7 @@ def for_others(page: GroupPage, mask: Callable[[str], str]) -> GroupPage:
     return attrs.evolve(
         page,
         problem=page.problem and told(page.problem),
+        refused=page.refused and attrs.evolve(page.refused, why=told(page.refused.why)),
         ended=end(page.ended),
         trouble=end(page.trouble),
         failure=end(page.failure),
@@ -140,7 +151,9 @@ def from_json(shown: Mapping[str, Any]) -> GroupPage:
         if known.get(name) is not None:
             known[name] = _end(known[name])
     if known.get("wish") is not None:
-        known["wish"] = GroupWish(str(known["wish"]["what"]), str(known["wish"]["generation"]))
+        known["wish"] = _wish(known["wish"])
+    if (no := known.get("refused")) is not None:
+        known["refused"] = RefusedWish(_wish(no["wish"]), str(no["why"]))
     for name in ("runs", "waits", "served", "wanted", "older"):
         if not isinstance(known.get(name, False), bool):
             raise TypeError(f"{name} is {known[name]!r}, and no truth value")
@@ -150,6 +163,10 @@ def from_json(shown: Mapping[str, Any]) -> GroupPage:
     known["addresses"] = tuple(map(str, known.get("addresses", ())))
     known["idle_ranks"] = tuple(map(int, known.get("idle_ranks", ())))
     return GroupPage(**{**known, "host": str(known["host"]), "rank": int(known["rank"])})
+
+
+def _wish(shown: Mapping[str, Any]) -> GroupWish:
+    return GroupWish(str(shown["what"]), str(shown["generation"]))
 
 
 def _end(shown: Mapping[str, Any]) -> EndOfPart:

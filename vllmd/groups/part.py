@@ -13,18 +13,16 @@ from vllmd.engine.group_interface import AwaitedHost, EngineGroup, GroupEnd, Gro
 from vllmd.engine.liveness.reading import Reading
 from vllmd.engine.operator_requests import OperatorRequests
 from vllmd.engine.status import EngineStatus
-from vllmd.errors import VllmdError
-from vllmd.events.base import emit
-from vllmd.events.groups import GroupWishHeard
 from vllmd.groups import rules
 from vllmd.groups.failures import GroupFailures, end_of, own_trouble
 from vllmd.groups.own import Identity, OwnEngine
-from vllmd.groups.page import RESTART, START, EndOfPart, GroupPage, GroupWish, role_of
+from vllmd.groups.page import EndOfPart, GroupPage, role_of
 from vllmd.groups.peers import PeerWatch
 from vllmd.groups.rank_probe import AskRank
 from vllmd.groups.ranks import GroupRanks
 from vllmd.groups.rules import Decision, Limits, Own
 from vllmd.groups.silence import Silences
+from vllmd.groups.wishes import Wishes
 from vllmd.util.clock import wait_event
 from vllmd.util.loop_lag import LoopLag
 
@@ -72,8 +70,7 @@ class GroupPart(EngineGroup):
         self._silences = Silences(self._log)
         self._end: tuple[str, GroupEnd] | None = None
         self._trouble: EndOfPart | None = None
-        self._acted: GroupWish | None = None
-        self._wish: GroupWish | None = None
+        self._wishes = Wishes(self._log)
         self.ends_hung = True
         self.ranks: GroupRanks | None = None
         if rank == 0:
@@ -133,7 +130,8 @@ class GroupPart(EngineGroup):
             gpus_busy=own.gpus_busy,
             idle_ranks=tuple(sorted(own.idle_ranks)),
             problem=status.hold.reason if status.hold else status.problem,
-            wish=self._wish,
+            wish=self._wishes.wish,
+            refused=self._wishes.refused,
             ended=self._last_end(status),
             trouble=self._trouble,
             failure=failed[1],
@@ -169,12 +167,15 @@ class GroupPart(EngineGroup):
         own = self._own()
         if not own.looked.is_set():
             return
-        if self._wish is not None and self._wish.generation != self._wished_generation():
-            self._wish = None
+        if self.is_member:
+            self._wishes.hear(self.peers[0].page)
+        else:
+            self._wishes.look([peer.page for peer in self.peers.values() if peer.page])
         step = self._decided(own)
-        if step.act is not None and step.act != self._acted:
-            self._acted = step.act
-            self._act(own, step.act)
+        if step.act is not None and step.act != self._wishes.acted:
+            self._wishes.act(own, step.act)
+            if self._run is None:
+                self._next = uuid.uuid4().hex
         run = self._run
         if step.end is not None and run is not None:
             self._end = run, GroupEnd(step.end, step.lost)
@@ -184,10 +185,6 @@ class GroupPart(EngineGroup):
             self._failures.hear(self.peers[0].page, self._last_generation(own.status))
         came, self._came = self._came, asyncio.Event()
         came.set()
-
-    def _wished_generation(self) -> str | None:
-        page = self.peers[0].page if self.is_member else None
-        return page.generation if page is not None else None
 
     def _decided(self, own: OwnEngine) -> Decision:
         run, now = self._run, self._lag.watched()
@@ -215,7 +212,7 @@ class GroupPart(EngineGroup):
             ended=self._last_end(own.status),
             ends_hung=self.ends_hung,
             hung=self.ranks.hung() if self.ranks is not None else None,
-            acted=self._acted,
+            acted=self._wishes.acted,
             seen=frozenset(self._seen),
         )
         if self.is_member:
@@ -232,18 +229,6 @@ class GroupPart(EngineGroup):
         """Note what the head's page shows of its ranks."""
         if self.ranks is not None:
             self.ranks.saw(reading)
-
-    def _act(self, own: OwnEngine, wish: GroupWish) -> None:
-        emit(self._log, GroupWishHeard(wish=wish.what))
-        try:
-            if wish.what == RESTART:
-                own.restart()
-            else:
-                own.start()
-        except VllmdError as error:
-            emit(self._log, GroupWishHeard(wish=wish.what, refused=str(error)))
-        if self._run is None:
-            self._next = uuid.uuid4().hex
 
     # --- for the supervisor --------------------------------------------------------------------
 
@@ -297,18 +282,30 @@ class GroupPart(EngineGroup):
             await self._came.wait()
         return self._end[1]
 
-    async def release(self, run_id: str, exited: "asyncio.Future[Any]") -> None:
-        """Wait until the head has ended the generation, or cannot be waited for any longer."""
+    async def release(self, run_id: str, exited: "asyncio.Future[Any]") -> str | None:
+        """Wait until the head has ended the generation, or cannot be waited for any longer.
+
+        Returns: why the head does not restart, if that is what it says.
+        """
         if self._is_older:
-            return
+            return None
         self._leaving_since = self._lag.watched()
         ending = asyncio.ensure_future(self.until_end(run_id))
+        refusing = asyncio.ensure_future(self._until_refused())
         self._kick.set()
         try:
-            await asyncio.wait({ending, exited}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({ending, refusing, exited}, return_when=asyncio.FIRST_COMPLETED)
+            goes_on = refusing.done() and not (ending.done() or exited.done())
+            return refusing.result() if goes_on else None
         finally:
             ending.cancel()
+            refusing.cancel()
             self._leaving_since = None
+
+    async def _until_refused(self) -> str:
+        while (why := self._wishes.take_refusal()) is None:
+            await self._came.wait()
+        return why
 
     async def first_cause(self, end: Exit) -> Exit:
         """Ask all how their runs of that generation ended, and take the first of these ends."""
@@ -338,13 +335,7 @@ class GroupPart(EngineGroup):
 
     def wished(self, what: str) -> None:
         """Put what somebody wants here onto the page, for the head."""
-        page = self.peers[0].page if self.is_member else None
-        if page is None or page.generation is None or page.older:
-            return
-        if page.runs and what == RESTART:
-            self._wish = GroupWish(RESTART, page.generation)
-        elif not page.runs:
-            self._wish = GroupWish(START, page.generation)
+        self._wishes.want(what, self.peers[0].page if self.is_member else None)
 
     def status(self, state: str = "unknown") -> GroupStatus:
         """Return how the group stands; `state` is that of this host's part."""
@@ -390,7 +381,7 @@ class GroupPart(EngineGroup):
     def pause_s(self) -> float:
         """How long to wait before the others are asked again."""
         status = self._own().status
-        return SLOW_S if status.up and self._wish is None else FAST_S
+        return SLOW_S if status.up and self._wishes.wish is None else FAST_S
 
     async def pause(self) -> None:
         """Wait so long, or until somebody needs to know at once."""

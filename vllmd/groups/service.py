@@ -11,6 +11,7 @@ from vllmd.config.command import Command, Commands
 from vllmd.config.fleet import FleetConfig
 from vllmd.config.group import common_hash, own_rank
 from vllmd.config.model import Config, EngineConfig
+from vllmd.config.stop_time import release_s
 from vllmd.engine.group_interface import ALONE, EngineGroup
 from vllmd.errors import ConfigError
 from vllmd.fleet.pages import HostPages, PageAccess
@@ -27,8 +28,6 @@ from vllmd.util.within import run_within
 
 AGAIN_S = 30.0
 """How often what says as whom others are asked is read again, after it could not be used."""
-RELEASE_MARGIN_S = 30.0
-"""How much longer than its own drain a stop on a member waits for the head."""
 NOT_TOLD = "'vllmd status' there says why"
 """In place of a problem that quotes something."""
 
@@ -87,8 +86,7 @@ class GroupsService:
     @staticmethod
     def _tell(part: GroupPart, engine: EngineConfig, command: Command) -> None:
         part.limits = Limits(engine.liveness.stall_s, engine.liveness.hang_s)
-        needed_s = engine.unready_s + engine.drain_s + engine.stop_grace_s
-        part.release_s = needed_s + RELEASE_MARGIN_S
+        part.release_s = release_s(engine)
         part.program = command.argv[0]
         if part.ranks is not None:
             limits, probes = engine.liveness, part.ranks.probes

@@ -29,6 +29,7 @@ class GroupOfATest(EngineGroup):
         self.end: asyncio.Future[GroupEnd] = asyncio.get_running_loop().create_future()
         self.released: list[str] = []
         self.wishes: list[str] = []
+        self.refusals: asyncio.Queue[str] = asyncio.Queue()
         self.failing: list[Exit] = []
 
     async def next_run(
@@ -48,9 +49,9 @@ class GroupOfATest(EngineGroup):
     async def until_end(self, run_id: str) -> GroupEnd:
         return await asyncio.shield(self.end)
 
-    async def release(self, run_id: str, exited: "asyncio.Future[Any]") -> None:
+    async def release(self, run_id: str, exited: "asyncio.Future[Any]") -> str | None:
         self.released.append(run_id)
-        await asyncio.Event().wait()
+        return await self.refusals.get()
 
     def wished(self, what: str) -> None:
         self.wishes.append(what)
@@ -209,3 +210,27 @@ async def test_start_a_load_that_was_waited_for_long_enough_is_not_in_the_way(
         await scene.until(lambda: scene.supervisor.status.awaited_load == "other")
         await scene.passes(1000)
         await scene.until_state(State.READY)
+
+
+async def test_restart_that_the_head_refuses_is_none_and_the_member_serves_on(
+    tmp_path: Path,
+) -> None:
+    async with ready_member(tmp_path) as (scene, member):
+        run = scene.supervisor.run_now
+        scene.supervisor.restart()
+        await scene.until(lambda: bool(member.released))
+        assert scene.state is State.DRAINING
+        member.refusals.put_nowait("the driver has changed")
+        await scene.until_state(State.READY)
+        assert scene.supervisor.run_now == run
+        problem = scene.supervisor.status.problem
+        assert problem is not None
+        assert problem.endswith("its group refuses the restart: the driver has changed")
+        scene.supervisor.restart()  # the next one is another
+        await scene.until(lambda: len(member.released) == 2)
+        scene.supervisor.stop()  # and a stop is none that could be refused
+        member.refusals.put_nowait("the driver has changed")
+        await scene.until(lambda: len(member.released) == 3)
+        assert scene.state is State.DRAINING
+        belongs(scene, ALONE)
+        await scene.until_state(State.STOPPED)

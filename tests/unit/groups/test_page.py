@@ -5,7 +5,15 @@ import attrs
 import pytest
 
 from vllmd.engine.causes import BY_NAME
-from vllmd.groups.page import EndOfPart, GroupPage, GroupWish, for_others, from_json, role_of
+from vllmd.groups.page import (
+    EndOfPart,
+    GroupPage,
+    GroupWish,
+    RefusedWish,
+    for_others,
+    from_json,
+    role_of,
+)
 
 PAGE = GroupPage(
     host="gpu02",
@@ -13,6 +21,7 @@ PAGE = GroupPage(
     generation="abc",
     runs=True,
     wish=GroupWish("restart", "abc"),
+    refused=RefusedWish(GroupWish("restart", "abc"), "it would not start again"),
     ended=EndOfPart("abc", 2.5, False, "exited with code 0 unexpectedly", "unknown"),
     addresses=("10.0.0.2",),
 )
@@ -43,6 +52,15 @@ def test_page_that_makes_no_sense_is_refused(broken: dict[str, object]) -> None:
 
 def test_role_the_first_is_the_head() -> None:
     assert (role_of(0), role_of(1), PAGE.role) == ("head", "member", "member")
+
+
+def test_for_others_has_no_path_and_no_secret_of_a_refusal() -> None:
+    no = RefusedWish(GroupWish("restart", "abc"), "/etc/vllmd.toml of hf_S3CRET cannot be used")
+    shown = for_others(
+        attrs.evolve(PAGE, refused=no), lambda text: text.replace("hf_S3CRET", "***")
+    )
+    assert shown.refused is not None
+    assert shown.refused.why == "(a path) of *** cannot be used"
 
 
 @pytest.mark.parametrize("field", ["ended", "failure"])

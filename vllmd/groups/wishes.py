@@ -1,0 +1,77 @@
+"""What somebody wants of a group on a member, on its way to the head, and what the head says to it.
+
+A head that refuses says so on its page; the member takes its wish back then, and goes on.
+"""
+
+import structlog
+
+from vllmd.errors import VllmdError
+from vllmd.events.base import emit
+from vllmd.events.groups import GroupWishHeard
+from vllmd.groups.own import OwnEngine
+from vllmd.groups.page import RESTART, START, GroupPage, GroupWish, RefusedWish
+
+
+class Wishes:
+    """Of one part of a group."""
+
+    def __init__(self, log: structlog.stdlib.BoundLogger) -> None:
+        self._log = log
+        self.wish: GroupWish | None = None
+        """Of a member: what the head is to do."""
+        self._refusal: str | None = None
+        """Of a member: why the head does not restart, until somebody has taken it."""
+        self.acted: GroupWish | None = None
+        """Of a head: what it acted on last."""
+        self.refused: RefusedWish | None = None
+        """Of a head: what it does not do, while a member wants it."""
+
+    # --- of a member ---------------------------------------------------------------------------
+
+    def want(self, what: str, head: GroupPage | None) -> None:
+        """Want something of the head, as its page is known; of one that runs alone nothing."""
+        self._refusal = None
+        if head is None or head.generation is None or head.older:
+            return
+        if head.runs and what == RESTART:
+            self.wish = GroupWish(RESTART, head.generation)
+        elif not head.runs:
+            self.wish = GroupWish(START, head.generation)
+
+    def hear(self, head: GroupPage | None) -> None:
+        """Give up a wish that the head refuses, or that is about another generation than it has."""
+        if self.wish is None:
+            return
+        no = head.refused if head is not None else None
+        if no is not None and no.wish == self.wish:
+            emit(self._log, GroupWishHeard(wish=no.wish.what, refused=no.why))
+            if no.wish.what == RESTART:
+                self._refusal = no.why
+            self.wish = None
+        elif head is None or head.generation != self.wish.generation:
+            self.wish = None
+
+    def take_refusal(self) -> str | None:
+        """Return why the head does not restart, once; None if it does not say so."""
+        why, self._refusal = self._refusal, None
+        return why
+
+    # --- of a head -----------------------------------------------------------------------------
+
+    def look(self, members: list[GroupPage]) -> None:
+        """Forget a wish that was refused when nobody has it any more: the next one is another."""
+        if self.refused is not None and all(p.wish != self.refused.wish for p in members):
+            self.refused = self.acted = None
+
+    def act(self, own: OwnEngine, wish: GroupWish) -> None:
+        """Do what somebody wants on a member, or note why not."""
+        self.acted, self.refused = wish, None
+        emit(self._log, GroupWishHeard(wish=wish.what))
+        try:
+            if wish.what == RESTART:
+                own.restart()
+            else:
+                own.start()
+        except VllmdError as error:
+            self.refused = RefusedWish(wish, str(error))
+            emit(self._log, GroupWishHeard(wish=wish.what, refused=str(error)))
