@@ -22,7 +22,7 @@ from vllmd.groups.rank_probe import AskRank
 from vllmd.groups.ranks import GroupRanks
 from vllmd.groups.rules import Decision, Limits, Own
 from vllmd.groups.silence import Silences
-from vllmd.groups.wishes import Wishes
+from vllmd.groups.wishes import GroupWishes
 from vllmd.util.clock import wait_event
 from vllmd.util.loop_lag import LoopLag
 
@@ -70,7 +70,7 @@ class GroupPart(EngineGroup):
         self._silences = Silences(self._log)
         self._end: tuple[str, GroupEnd] | None = None
         self._trouble: EndOfPart | None = None
-        self._wishes = Wishes(self._log)
+        self._wishes = GroupWishes(self._log)
         self.ends_hung = True
         self.ranks: GroupRanks | None = None
         if rank == 0:

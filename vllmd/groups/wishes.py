@@ -12,7 +12,7 @@ from vllmd.groups.own import OwnEngine
 from vllmd.groups.page import RESTART, START, GroupPage, GroupWish, RefusedWish
 
 
-class Wishes:
+class GroupWishes:
     """Of one part of a group."""
 
     def __init__(self, log: structlog.stdlib.BoundLogger) -> None:
