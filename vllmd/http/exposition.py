@@ -17,7 +17,7 @@ from prometheus_client.utils import floatToGoString
 
 EOF = b"# EOF\n"
 MAX_KEPT = 20_000
-"""Of each kind; then they are made anew: labels that come and go are not kept for ever."""
+"""Families; then they are made anew."""
 _APART = ("_created", "_gsum", "_gcount")
 """Samples that the encoders put elsewhere."""
 
@@ -45,7 +45,8 @@ class FamilyEncoder:
         )
         self._generate = generate
         self._about: dict[tuple[str, str, str, str], str] = {}
-        self._heads: dict[_Head, str] = {}
+        self._heads: dict[str, dict[_Head, str]] = {}
+        """By family, of the samples that it had last: labels come and go with each run."""
         self._last: dict[str, tuple[str, list[Sample], bytes]] = {}
 
     def encode(self, metric: Metric) -> bytes:
@@ -57,6 +58,7 @@ class FamilyEncoder:
             return known[2]
         if len(self._last) >= MAX_KEPT:
             self._last.clear()
+            self._heads.clear()
         written = self._write(metric, about, samples)
         self._last[metric.name] = about, samples, written
         return written
@@ -64,11 +66,12 @@ class FamilyEncoder:
     def _write(self, metric: Metric, about: str, samples: list[Sample]) -> bytes:
         if not all(map(_is_plain, samples)):
             return self._by_library(metric).encode()
-        parts = [about]
+        parts, before, heads = [about], self._heads.get(metric.name, {}), dict[_Head, str]()
         for sample in samples:
             key = sample.name, tuple(sample.labels.items())
-            head = self._heads.get(key) or self._head_of(key, metric, sample)
+            heads[key] = head = before.get(key) or self._head_of(metric, sample)
             parts.append(f"{head}{_number(sample.value)}\n")
+        self._heads[metric.name] = heads
         return "".join(parts).encode()
 
     def _about_of(self, metric: Metric) -> str:
@@ -80,13 +83,10 @@ class FamilyEncoder:
             about = self._about[key] = self._by_library(_with(metric, []))
         return about
 
-    def _head_of(self, key: _Head, metric: Metric, sample: Sample) -> str:
+    def _head_of(self, metric: Metric, sample: Sample) -> str:
         written = self._by_library(_with(metric, [sample]))
         line = written.removeprefix(self._about_of(metric))
-        if len(self._heads) >= MAX_KEPT:
-            self._heads.clear()
-        head = self._heads[key] = line[: line.rindex(" ") + 1]
-        return head
+        return line[: line.rindex(" ") + 1]
 
     def _by_library(self, metric: Metric) -> str:
         return self._generate(_Only(metric)).removesuffix(EOF).decode()

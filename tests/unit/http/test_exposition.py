@@ -1,3 +1,4 @@
+import tracemalloc
 from collections.abc import Callable
 
 import hypothesis.strategies as st
@@ -106,6 +107,27 @@ def test_what_is_kept_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
         family.add_metric([str(number)], number)
         assert encoder.encode(family) == by_library(family, openmetrics=False)
         assert max(len(encoder._about), len(encoder._heads), len(encoder._last)) <= 5
+
+
+def test_labels_that_come_and_go_are_not_kept() -> None:
+    """Found by a soak: each run of an engine has labels of its own, and 20,000 were kept."""
+    encoder = FamilyEncoder(openmetrics=True)
+
+    def page(number: int) -> bytes:
+        family = GaugeMetricFamily("a", "A.", labels=["run"])
+        for run in (number, number + 1):
+            family.add_metric([f"run-{run}-{'x' * 100}"], number)
+        return encoder.encode(family)
+
+    page(0)
+    tracemalloc.start()
+    try:
+        for number in range(1, 1000):
+            assert page(number).count(b"\n") == 4
+        grown, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert grown < 20_000
 
 
 def test_encode_of_samples_as_before_writes_nothing_again(monkeypatch: pytest.MonkeyPatch) -> None:
