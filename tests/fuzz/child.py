@@ -16,7 +16,6 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-import atheris
 import structlog
 
 from tests.fuzz.bounds import bound_memory, bounded_cpu
@@ -91,6 +90,8 @@ class Trying:
 
     def mutated(self, data: bytes, most: int, _seed: int) -> bytes:
         """Damage an input: as libFuzzer does, or as what is read here breaks."""
+        import atheris
+
         if self._chance.random() < 0.5:
             return bytes(atheris.Mutate(data, most))
         return damaged(data, self._chance, self._corpus, self._target.scraps)[:most]
@@ -112,6 +113,8 @@ def be_quiet() -> None:
 
 def fuzz(trying: Trying, target: Target, seed: int, seconds: float, folder: Path) -> None:
     """Try inputs for so long; ends this process."""
+    import atheris
+
     known = folder / "corpus"
     known.mkdir()
     for number, data in enumerate(target.corpus()):
@@ -136,6 +139,8 @@ def main() -> int:
     ask.add_argument("--folder", type=Path, required=True)
     ask.add_argument("--known", default="[]", help="kinds that are not told again")
     asked = ask.parse_args()
+    import atheris  # only here: who tests the rest of this needs none
+
     with atheris.instrument_imports(include=["vllmd"]):
         from tests.fuzz.targets import TARGETS
     be_quiet()
