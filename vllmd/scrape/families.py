@@ -21,6 +21,8 @@ _SAMPLE = re.compile(
     rb" (?P<value>[+-]?(?:[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?|Inf|NaN))"
     rb"(?: -?[0-9]+)?"
 )
+_LABEL = re.compile(rb'([a-zA-Z_][a-zA-Z0-9_]*)="(?:[^"\\\n]|\\[\\"n])*"')
+_OURS = b"vllmd_engine"
 _TYPES = frozenset({b"counter", b"gauge", b"histogram", b"summary", b"untyped"})
 _SUFFIXES = (b"_bucket", b"_count", b"_sum", b"")
 
@@ -60,7 +62,7 @@ def parse_page(page: bytes, engine: str) -> ParsedPage:
     Raises: UnicodeDecodeError: the page is not UTF-8; the caller treats it as unreadable.
     """
     page.decode()
-    label = b'vllmd_engine="%s"' % engine.encode()
+    label = b'%s="%s"' % (_OURS, engine.encode())
     families: dict[bytes, Family] = {}
     rejected, newest, lora = 0, 0.0, None
     last, family = b"", None  # most lines are of the same name as the one before
@@ -78,11 +80,20 @@ def parse_page(page: bytes, engine: str) -> ParsedPage:
             last, family = name, _family_of(name, families) if _wanted(name) else None
         if family is not None:
             inner = inner and inner.rstrip(b",")
+            if inner and _has_a_label_twice(inner):  # Prometheus would refuse all of our page
+                rejected += 1
+                continue
             labels = label + b"," + inner if inner else label
             family.samples.append(b"%s{%s} %s" % (name, labels, value))
         elif name == _LORA and float(value) >= newest:
             newest, lora = float(value), inner
     return ParsedPage(tuple(f for f in families.values() if f.samples), rejected, lora, newest)
+
+
+def _has_a_label_twice(labels: bytes) -> bool:
+    """Tell whether a name stands twice among them, or is that of our own label."""
+    names = _LABEL.findall(labels)
+    return len({_OURS, *names}) != len(names) + 1
 
 
 def _wanted(name: bytes) -> bool:

@@ -108,3 +108,14 @@ def test_merge_contradicting_type_is_left_out() -> None:
     two = parse_page(b"# TYPE vllm:y counter\nvllm:y 1\n", "b").families
     (y,) = merge([one, two])
     assert (y.type, len(y.samples)) == (b"gauge", 1)
+
+
+@pytest.mark.parametrize("labels", ['le="1",a="x",le="2"', 'vllmd_engine="other"', 'a="1",a="1"'])
+def test_parse_sample_with_a_label_twice_is_left_out(labels: str) -> None:
+    """Found by `make fuzz`: Prometheus refuses a whole page for one such line."""
+    page = f'vllm:a{{{labels}}} 1\nvllm:a{{a="b,a=",c="le=\\"x\\""}} 2\n'.encode()
+    parsed = parse_page(page, "chat")
+    assert parsed.rejected_lines == 1
+    [family] = parsed.families
+    assert [sample[-1:] for sample in family.samples] == [b"2"]
+    assert samples_of(render_text(parsed.families).decode(), "chat")
