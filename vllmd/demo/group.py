@@ -120,8 +120,8 @@ class Head:
     async def _compute_on_all(self) -> None:
         """Make a step, which all parts have a share in; one that is gone ends it."""
         steps = [asyncio.ensure_future(self._compute(part)) for part in self._joined]
-        gone = asyncio.ensure_future(self._any_gone.wait())
-        whole = asyncio.gather(*steps)
+        gone: asyncio.Future[Any] = asyncio.ensure_future(self._any_gone.wait())
+        whole: asyncio.Future[Any] = asyncio.gather(*steps)
         try:
             await asyncio.wait({whole, gone}, return_when=asyncio.FIRST_COMPLETED)
         finally:

@@ -48,7 +48,7 @@ def _run(data: bytes) -> None:
         head(own, {"gpu02": known}, Limits())
         member(own, known)
     lag = LoopLag(SystemClock())
-    GroupFailures("gpu01", {1: peer}, lag, structlog.get_logger()).hear(page)
+    GroupFailures("gpu01", {1: peer}, lag, structlog.get_logger()).hear(page, own.generation)
     json.dumps(for_others(page, str).to_json())
     harmless_value(attrs.asdict(page))
 
