@@ -78,16 +78,20 @@ class Chain:
 def chains_of(thrown: Iterable[Thrown]) -> list[Chain]:
     """Group exceptions, which are in the order of their lines, into chains."""
     groups: list[list[Thrown]] = []
-    of: dict[Thrown, list[Thrown]] = {}
+    of: dict[Thrown, int] = {}
+    ending_at: dict[int, list[int]] = {}
+    """Groups by the lines that a member of theirs ends at."""
     for each in thrown:
-        group = of.get(each.before) if each.before is not None else None
-        if group is None:
-            group = next((g for g in reversed(groups) if _goes_on(g[-1], each)), None)
-        if group is None:
-            group = []
-            groups.append(group)
-        group.append(each)
-        of[each] = group
+        number = of.get(each.before) if each.before is not None else None
+        if number is None:
+            close = (n for n in ending_at.get(each.begin, ()) if _goes_on(groups[n][-1], each))
+            number = max(close, default=None)
+        if number is None:
+            number = len(groups)
+            groups.append([])
+        groups[number].append(each)
+        of[each] = number
+        ending_at.setdefault(each.end, []).append(number)
     return [Chain(tuple(group)) for group in groups]
 
 
