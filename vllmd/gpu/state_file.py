@@ -55,6 +55,7 @@ class GpuState:
             self.xids[key] = seen + count, max(last, at)
         self.indices.update(earlier.indices)
         self.held = {**earlier.held, **self.held}
+        self.lost.update(earlier.lost)  # since then, and told then
 
 
 class GpuStateFile:
