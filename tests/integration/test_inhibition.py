@@ -27,7 +27,7 @@ QUIETED = {
         ["VllmdEngineDown", "VllmdEngineRestartLoop", "VllmdGroupIncomplete"],
     ),
     "VllmdEngineDown": (ENGINE, ["VllmdEngineNotReady"]),
-    "VllmdEngineLoadStalled": (ENGINE, ["VllmdEngineNotReady"]),
+    "VllmdEngineLoadStalled": (ENGINE, ["VllmdEngineDown", "VllmdEngineNotReady"]),
     "VllmdEngineAwaitsMemory": (
         {**ENGINE, **GPU},
         ["VllmdEngineNotReady", "VllmdVramForeign", "VllmdVramRestartWontFit"],

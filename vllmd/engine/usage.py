@@ -59,7 +59,7 @@ class TreeReader:
 
         `listing` lists the processes of the host.
 
-        Raises: psutil.Error: something cannot be looked at.
+        Raises: psutil.Error, OSError: something cannot be looked at.
         """
         if run != self._run:
             self._run, self.used = run, {}
@@ -132,7 +132,7 @@ class TreeActivity:
         """
         try:
             living = self._tree.read((shim_pid, engine_pid), shim_pid)
-        except psutil.Error:
+        except (psutil.Error, OSError):  # this process may be out of descriptors
             return None
         if not living:
             return None

@@ -1,4 +1,5 @@
 import contextlib
+import errno
 import functools
 import os
 import subprocess
@@ -182,6 +183,20 @@ def test_activity_read_process_that_may_not_be_looked_at_hides_it(
     living[:] = [1]
     monkeypatch.setattr(Used, "io_counters", refuse)
     assert TreeActivity().read(100, 1) is None
+
+
+def test_activity_read_without_a_descriptor_left_is_not_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It ended the part that follows the engine, which was not watched for some seconds."""
+
+    def refuse(_: str) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as full:
+        full.setattr("vllmd.engine.process_tree.os.scandir", refuse)
+        found = TreeActivity().read(os.getpid(), 1)
+    assert found is None
 
 
 def test_read_of_several_trees_may_share_one_listing_of_the_host() -> None:
