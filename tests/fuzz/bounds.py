@@ -31,9 +31,12 @@ def bounded_cpu(most_s: float) -> Iterator[None]:
     Raises: TookTooLongError. What does not come back at all ends the process, by SIGXCPU.
     """
     began = time.process_time()
-    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    soft, hard = resource.getrlimit(resource.RLIMIT_CPU)
     resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(began + most_s + HARD_S), hard))
-    yield
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
     took = time.process_time() - began
     if took > most_s:
         raise TookTooLongError(f"{took:.1f} s of CPU time, more than {most_s:g}")

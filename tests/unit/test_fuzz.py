@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -67,8 +68,10 @@ def test_damaged_is_the_same_by_the_same_chance() -> None:
 
 
 def test_bounded_cpu_tells_what_took_too_long() -> None:
+    before = resource.getrlimit(resource.RLIMIT_CPU)
     with pytest.raises(TookTooLongError, match=r"more than 0\.01"), bounded_cpu(0.01):
         sum(range(5_000_000))
+    assert resource.getrlimit(resource.RLIMIT_CPU) == before, "or the tests after it are ended"
 
 
 @pytest.mark.parametrize(

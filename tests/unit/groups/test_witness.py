@@ -28,7 +28,14 @@ def test_connected_addresses_only_of_processes_below_the_shim() -> None:
 
 
 def test_connected_addresses_are_not_known_of_a_tree_without_a_process() -> None:
-    assert connected_addresses(os.getpid()) is None
+    child = os.fork()
+    if child == 0:
+        signal.pause()
+    try:
+        assert connected_addresses(child) is None
+    finally:
+        os.kill(child, 9)
+        os.waitpid(child, 0)
 
 
 def test_connected_addresses_established_ones_count_and_ended_ones_do_not() -> None:
