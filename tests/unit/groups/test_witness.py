@@ -51,9 +51,10 @@ def test_connected_addresses_established_ones_count_and_ended_ones_do_not() -> N
                 signal.pause()
         try:
             connection, _ = server.accept()
-            assert connected_addresses(os.getpid()) == frozenset({"127.0.0.2"})
+            there = frozenset({"127.0.0.2"})
+            wait_for("its connection", lambda: connected_addresses(os.getpid()) == there)
             connection.close()
-            assert connected_addresses(os.getpid()) == frozenset()
+            wait_for("none", lambda: connected_addresses(os.getpid()) == frozenset())
         finally:
             os.kill(child, 9)
             os.waitpid(child, 0)
