@@ -92,7 +92,8 @@ def test_connected_addresses_of_ipv4_by_a_socket_of_ipv6_are_as_those_of_ipv4() 
         child = _connected(("::ffff:127.0.0.2", server.getsockname()[1]))
         try:
             connection, _ = server.accept()
-            assert connected_addresses(os.getpid()) == frozenset({"127.0.0.2"})
+            there = frozenset({"127.0.0.2"})
+            wait_for("it", lambda: connected_addresses(os.getpid()) == there)
             connection.close()
         finally:
             os.kill(child, 9)
