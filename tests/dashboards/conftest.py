@@ -1,7 +1,8 @@
 """One browser, one renderer and one Prometheus with all scenes, for every picture."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from tests.helpers.browser import Browser, browsing
 from tests.helpers.fleet.flapping import flapping
 from tests.helpers.fleet.scenes import SCENES, SHOWN_MIN, STEP_S
-from tests.helpers.fleet.storage import Shown, hour, storing
+from tests.helpers.fleet.storage import Make, Shown, hour, storing
 from tests.helpers.site import needs
 from tools.pictures import renderer
 from tools.pictures.renderer import Drawn, View
@@ -68,13 +69,21 @@ class Gallery:
         return [(each["metric"], float(each["value"][1])) for each in series]
 
 
+@contextmanager
+def drawing(
+    folders: pytest.TempPathFactory, scenes: Sequence[Make]
+) -> Iterator[tuple[Browser, str, str]]:
+    """Yield a browser, and the addresses of the renderer and of a Prometheus with these scenes."""
+    needs("prometheus")
+    with (
+        storing(folders.mktemp("scenes") / "p", scenes) as prometheus,
+        renderer.served(renderer.built(), ROOT / "dashboards") as url,
+        browsing(folders.mktemp("chromium")) as browser,
+    ):
+        yield browser, url, prometheus
+
+
 @pytest.fixture(scope="session")
 def gallery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gallery]:
-    needs("prometheus")
-    folder = tmp_path_factory.mktemp("scenes")
-    with (
-        storing(folder / "p", STORED) as prometheus,
-        renderer.served(renderer.built(), ROOT / "dashboards") as url,
-        browsing(tmp_path_factory.mktemp("chromium")) as browser,
-    ):
-        yield Gallery(browser, url, prometheus)
+    with drawing(tmp_path_factory, STORED) as made:
+        yield Gallery(*made)

@@ -1,18 +1,15 @@
 """The dashboard above hosts, drawn of three hosts and of three hundred."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.dashboards.conftest import PICTURES, ROOT
-from tests.helpers.browser import browsing
+from tests.dashboards.conftest import PICTURES, drawing
 from tests.helpers.fleet.fleets import FLEETS
 from tests.helpers.fleet.scenes import STEP_S
-from tests.helpers.fleet.storage import hour, storing
+from tests.helpers.fleet.storage import hour
 from tests.helpers.seen import findings
-from tests.helpers.site import needs
 from tools.pictures import renderer
 from tools.pictures.renderer import Drawn, View
 
@@ -34,14 +31,8 @@ class FleetGallery:
 
 @pytest.fixture(scope="module")
 def fleets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetGallery]:
-    needs("prometheus")
-    folder = tmp_path_factory.mktemp("fleets")
-    with (
-        storing(folder / "p", FLEETS) as prometheus,
-        renderer.served(renderer.built(), ROOT / "dashboards") as url,
-        browsing(Path(tmp_path_factory.mktemp("chromium"))) as browser,
-    ):
-        yield FleetGallery(browser, url, prometheus)
+    with drawing(tmp_path_factory, FLEETS) as made:
+        yield FleetGallery(*made)
 
 
 @pytest.mark.parametrize("width", [1280, 1920])

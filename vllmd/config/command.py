@@ -17,7 +17,7 @@ from vllmd.util.deadline import call_within
 from vllmd.util.redact import MASK, masked
 
 PACKAGE_PARENT = str(Path(__file__).parents[2])
-_OF_A_HOST = frozenset({"--host", "--port", "--otlp-traces-endpoint"})
+_OF_A_HOST = frozenset({"--host", "--port", f"--{flags.ENDPOINT}"})
 _VARIABLES_OF_A_HOST = frozenset({"CUDA_VISIBLE_DEVICES", "VLLM_HOST_IP", "PYTHONPATH"})
 
 

@@ -55,7 +55,7 @@ _FLAG = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*(\.[A-Za-z0-9_.-]+\+?)?")
 
 _REPEATED = frozenset({"middleware"})
 """Take one value each time. Source: vLLM's cli_args.py, ``action = "append"``."""
-ENDPOINT = "otlp-traces-endpoint"
+ENDPOINT = group.TRACES
 NO_STATS = "disable-log-stats"
 
 

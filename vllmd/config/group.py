@@ -40,6 +40,8 @@ _DERIVED = frozenset(
 """Flags that the table stands for, or that make another kind of group."""
 SPLITS = ("tensor-parallel-size", "pipeline-parallel-size", "prefill-context-parallel-size")
 """Flags by which one copy of a model is spread over GPUs."""
+TRACES = "otlp-traces-endpoint"
+"""The flag for where spans go: each host receives its own, at a port of its own."""
 OF_THE_API = frozenset({"api-server-count"})
 """Flags of the head only: with `--headless` vLLM refuses them (run in serve.py)."""
 
@@ -210,18 +212,12 @@ def variables(engine: "EngineConfig") -> dict[str, str]:
     return {**found, HOST_IP: address} if address else found
 
 
-TRACES = "--otlp-traces-endpoint"
-
-
 def common_hash(engine: "EngineConfig", argv: Sequence[str], own: Mapping[str, str]) -> str:
     """Return a fingerprint of what the parts of a group have in common: all but their places."""
     derived, words = arguments(engine), list(argv)
     at = next((i for i in range(len(words)) if words[i : i + len(derived)] == derived), len(words))
     words = [*words[1:at], *words[at + len(derived) :]]
-    if TRACES in words:  # each host receives its own, at a port of its own
-        place = words.index(TRACES)
-        del words[place : place + 2]
-    for flag in OF_THE_API:
+    for flag in (TRACES, *OF_THE_API):
         if (name := f"--{flag}") in words:
             at = words.index(name)
             del words[at : at + 2]

@@ -16,11 +16,11 @@ from vllmd.engine.probes.port import listener_on, port_free
 from vllmd.errors import ConfigError
 from vllmd.fleet.pages import HostPageError, HostPages, PageAccess
 from vllmd.groups.own import Identity, differences
-from vllmd.groups.page import GroupPage, from_json
+from vllmd.groups.page import GroupPage
+from vllmd.groups.peers import MAX_BYTES, path_of, read_page
 from vllmd.groups.reach import CONNECT_S, is_cut, literal, resolve
-from vllmd.groups.version import installed_version, model_revision
+from vllmd.groups.version import installed_version, revision_of
 
-MAX_BYTES = 256 * 1024
 JOIN_S = 120.0
 """So long after its start a head listens for members: seen, vLLM 0.32, on a slow host."""
 
@@ -53,7 +53,7 @@ def look(
     own = Identity(
         common_hash(engine, command.argv, command.own_env),
         installed_version(command.argv[0]),
-        model_revision(engine.model, command.env, str(engine.flags.get("revision") or "main")),
+        revision_of(engine, command.env),
     )
     return asyncio.run(_look(name, engine.group, rank, own, fleet, name in running))
 
@@ -87,16 +87,15 @@ async def _pages(
     except ConfigError as error:
         return {}, {host.name: str(error) for host in hosts}
     async with HostPages(access) as asked:
-        answers = await asked.all_json(hosts, f"/groups/{name}", max_bytes=MAX_BYTES)
+        answers = await asked.all_json(hosts, path_of(name), max_bytes=MAX_BYTES)
     pages, silent = {}, {}
     for host, answer in answers.items():
-        if isinstance(answer, HostPageError):
-            silent[host.name] = answer.reason
-            continue
         try:
-            pages[host.name] = from_json(answer)
-        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
-            silent[host.name] = f"its page makes no sense: {error!r}"
+            if isinstance(answer, HostPageError):
+                raise answer
+            pages[host.name] = read_page(host, answer)
+        except HostPageError as error:
+            silent[host.name] = error.reason
     return pages, silent
 
 

@@ -11,7 +11,7 @@ from vllmd.groups.reach import is_cut, literal, resolve
 from vllmd.groups.rules import GroupPeer
 
 MAX_BYTES = 256 * 1024
-"""In place of a state: its vllmd does not answer; what it answers is no page for this host."""
+"""Of one page."""
 
 
 class PeerWatch:
@@ -26,7 +26,7 @@ class PeerWatch:
         self.problem = ""
         self.refuses_access = False
         """Whether it gave no page to whom it was asked as: a password or a certificate is wrong."""
-        self._path = f"/groups/{engine}"
+        self._path = path_of(engine)
         self._now = now
         self._silent_since: float | None = now()
         self._cut_since: float | None = None
@@ -143,12 +143,22 @@ class PeerWatch:
         )
 
 
+def path_of(engine: str) -> str:
+    """Return where a host has its page of an engine's group."""
+    return f"/groups/{engine}"
+
+
+def read_page(host: FleetHost, shown: object) -> GroupPage:
+    """Read what a host answered. Raises: HostPageError: it makes no sense."""
+    try:
+        return from_json(shown)  # type: ignore[arg-type]
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+        raise HostPageError(host, f"its page makes no sense: {error!r}", status=200) from None
+
+
 def _read(peer: PeerWatch, shown: object) -> GroupPage:
     """Read an answer. Raises: HostPageError: it makes no sense, or the lists of hosts differ."""
-    try:
-        page = from_json(shown)  # type: ignore[arg-type]
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
-        raise HostPageError(peer.host, f"its page makes no sense: {error!r}", status=200) from None
+    page = read_page(peer.host, shown)
     if page.rank != peer.rank:
         raise HostPageError(
             peer.host,

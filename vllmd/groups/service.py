@@ -20,7 +20,7 @@ from vllmd.groups.page import for_others
 from vllmd.groups.part import GroupPart
 from vllmd.groups.peers import PeerWatch
 from vllmd.groups.rules import Limits
-from vllmd.groups.version import installed_version, model_revision
+from vllmd.groups.version import installed_version, revision_of
 from vllmd.groups.witness import connected_addresses
 from vllmd.util.loop_lag import LoopLag
 from vllmd.util.parts import Part
@@ -94,8 +94,7 @@ class GroupsService:
             part.ends_hung, part.ranks.limits = limits.restart_stalled, part.limits
         common = common_hash(engine, command.argv, command.own_env)
         part.told = attrs.evolve(part.told, command_hash=common)
-        revision = str(engine.flags.get("revision") or "main")
-        part.find_revision = lambda: model_revision(engine.model, command.env, revision)
+        part.find_revision = lambda: revision_of(engine, command.env)
 
     def of(self, name: str) -> EngineGroup:
         """Return the group of an engine; one of one host has none."""

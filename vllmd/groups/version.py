@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from vllmd.config.model import EngineConfig
 from vllmd.engine.model_files.base_model import find_folder
 
 _RECORD = "vllm-*.dist-info"
@@ -27,3 +28,11 @@ def model_revision(model: str, env: Mapping[str, str], revision: str = "main") -
     """
     folder = find_folder(model, env, revision)
     return folder.name if folder is not None and folder.parent.name == "snapshots" else None
+
+
+def revision_of(engine: EngineConfig, env: Mapping[str, str]) -> str | None:
+    """Return the commit of an engine's model, at the revision that its flags name.
+
+    Raises: OSError: the disk does not answer.
+    """
+    return model_revision(engine.model, env, str(engine.flags.get("revision") or "main"))

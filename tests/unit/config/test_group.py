@@ -66,7 +66,7 @@ def test_arguments_a_member_has_no_flag_of_the_api_server_and_is_configured_alik
         on.read(host, text)
         # each host receives spans at an address of its own
         built = command.build(each, {}, traces=f"http://{host.name}:4318/v1/traces")
-        assert group.TRACES in built.argv
+        assert f"--{group.TRACES}" in built.argv
         hashes.add(group.common_hash(each, built.argv, built.own_env))
     assert len(hashes) == 1
 
