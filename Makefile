@@ -208,9 +208,12 @@ soak: $(VENV)/developed system ## an hour of eight engines with a fault every te
 	$(BIN)/python -m tests.chaos.soak --minutes $(or $(MINUTES),60) $(if $(SEED),--seed $(SEED))
 
 # not a part of `make test`: it has no end; what it found has a test
-fuzz: $(VENV)/developed ## damaged input for all that reads what others wrote, ten minutes in all. SECONDS= (each) SEED= ONLY= REPLAY=
+fuzz: $(VENV)/developed ## damaged input for all that reads what others wrote, twelve minutes in all. SECONDS= (each) SEED= ONLY= REPLAY=
 	@$(BIN)/python -m tests.fuzz $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) \
 		$(if $(ONLY),--only $(ONLY)) $(if $(REPLAY),--replay $(REPLAY))
+ifeq ($(ONLY)$(REPLAY),)
+	@$(BIN)/python -m tests.fuzz.control_api $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
+endif
 
 verdicts: $(VENV)/developed ## is `vllmd why` right, of a file and live? The share by subject
 	@PYTHONPATH=. $(BIN)/python tools/verdicts.py

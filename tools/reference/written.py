@@ -6,6 +6,7 @@ from tools.reference.alerts import alerts
 from tools.reference.causes import causes
 from tools.reference.commands import commands
 from tools.reference.configuration import configuration
+from tools.reference.control_api.written import control, openapi
 from tools.reference.events import events
 from tools.reference.metrics import metrics
 from tools.reference.states import states
@@ -23,6 +24,8 @@ def files() -> dict[Path, str]:
     return {
         FOLDER / "configuration.md": configuration(),
         FOLDER / "commands.md": commands(),
+        FOLDER / "control-api.md": control(),
+        FOLDER / "control-api.json": openapi(),
         FOLDER / "metrics.md": metrics(),
         FOLDER / "events.md": events(),
         FOLDER / "states.md": states(),

@@ -1,16 +1,17 @@
 """What the control socket answers when it does not do what it was asked for."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
 import structlog
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from vllmd.control.parameters import SHOWN_CHARS
+from vllmd.control.parameters import SHOWN_CHARS, shown
 from vllmd.control.peer import Peer
 from vllmd.events.base import emit
 from vllmd.events.requests import RequestRefused
@@ -31,19 +32,33 @@ Mask = Callable[[Any], Any]
 class MaskedJson(Response):
     """An answer whose secrets are masked as it leaves, by what the application was given."""
 
-    def __init__(self, content: Any, status_code: int = 200) -> None:
+    def __init__(
+        self, content: Any, status_code: int = 200, headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(status_code=status_code)
         self.content = content
+        self._more = headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Mask it and send it."""
         mask: Mask = scope["app"].state.mask
-        await JSONResponse(mask(self.content), self.status_code)(scope, receive, send)
+        await JSONResponse(mask(self.content), self.status_code, self._more)(scope, receive, send)
 
 
 def error(code: int, message: str) -> MaskedJson:
     """Answer with a sentence that can be shown as it is."""
     return MaskedJson({"error": message}, status_code=code)
+
+
+async def http_problem(request: Request, problem: Exception) -> MaskedJson:
+    """Answer whoever asks what nothing answers, or in a way that is not for it."""
+    assert isinstance(problem, HTTPException)
+    path = shown(request.url.path)
+    text = {
+        404: f"nothing answers {path}: docs/reference/control-api.md has what does",
+        405: f"{path} takes no {shown(request.method)}",
+    }.get(problem.status_code, problem.detail)
+    return MaskedJson({"error": text}, problem.status_code, problem.headers)
 
 
 @attrs.define

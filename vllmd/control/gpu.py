@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from vllmd.control.answers import MaskedJson, error, refused
+from vllmd.control.parameters import between
 from vllmd.control.peer import Peer
 from vllmd.events.base import emit
 from vllmd.events.requests import RequestAccepted
@@ -64,11 +65,9 @@ def routes(gpus: GpuControl) -> list[Route]:
         if not peer.may_act():
             return refused(request, "release", "the GPUs")
         try:
-            seconds = float(request.query_params.get("seconds", ""))
-        except ValueError:
-            return error(400, "wrong parameter: seconds is no number")
-        if not 0 <= seconds <= MAX_RELEASE_S:
-            return error(400, f"seconds is {seconds:g}: from 0 to {MAX_RELEASE_S:g}")
+            seconds = between(request.query_params, "seconds", 0, MAX_RELEASE_S)
+        except ValueError as problem:
+            return error(400, f"wrong parameter: {problem}")
         emit(_log, RequestAccepted(action="release", user=peer.describe()))
         gpus.release(seconds)
         return MaskedJson({"seconds": seconds})

@@ -91,9 +91,12 @@ async def _named(request: Request) -> tuple[str, str]:
     """
     try:
         body = await request.json()
-        return str(body["name"]), str(body.get("path", ""))
+        name, path = body["name"], body.get("path", "")
+        if not (isinstance(name, str) and isinstance(path, str)):
+            raise TypeError("a name and a path are text")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise VllmdError('the body must be JSON, such as {"name": "sql", "path": "/a"}') from None
+    return name, path
 
 
 async def _do(reconciler: EngineAdapterControl, action: str, name: str, path: str) -> None:

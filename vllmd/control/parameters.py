@@ -5,7 +5,7 @@ Each error names the parameter, the value and what is taken; none reaches the da
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from vllmd.history.reading import LEVELS, EventFilter
 
@@ -17,7 +17,11 @@ MAX_MOMENT_S = 253_402_300_799.0
 MAX_NAMES, MAX_NAME_CHARS, MAX_STARS = 32, 64, 2
 """A pattern with many stars takes a search that has no end."""
 SHOWN_CHARS = 40
-_NAME = re.compile(r"[\w.*?\[\]-]+", re.ASCII)
+NAME_CHARS = r"A-Za-z0-9_.*?\[\]-"
+"""Of the name of an event, or of a pattern."""
+YES, NO = ("", "1", "true"), ("0", "false")
+"""What a parameter that is on or off may be; it may also be left out, for off."""
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 def wanted_events(given: Mapping[str, str]) -> EventFilter:
@@ -61,15 +65,45 @@ def positive(given: Mapping[str, str], key: str) -> float | None:
     return value
 
 
+def between(given: Mapping[str, str], key: str, least: float, most: float) -> float:
+    """Read a number that has to be given.
+
+    Raises: ValueError: it is not, or is out of bounds.
+    """
+    value = _number(given, key)
+    if value is None or not least <= value <= most:
+        raise ValueError(f"{key} is {shown(given.get(key, ''))}: from {least:g} to {most:g}")
+    return value
+
+
 def _number(given: Mapping[str, str], key: str) -> float | None:
     """Return a number, NaN for what is none; None if it is not given."""
     text = given.get(key)
     if text is None:
         return None
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
+    return float(text) if _NUMBER.fullmatch(text) else math.nan
+
+
+def flag(given: Mapping[str, str], key: str) -> bool:
+    """Read whether something is wanted; it is not if nothing is said.
+
+    Raises: ValueError: it says neither.
+    """
+    text = given.get(key, "false")
+    if text not in YES + NO:
+        raise ValueError(f"{key} is {shown(text)}: 'true', or 'false'")
+    return text in YES
+
+
+def chosen(given: Mapping[str, str], key: str, choices: Sequence[str]) -> str | None:
+    """Read one of a few words; None if it is not given.
+
+    Raises: ValueError: it is none of them.
+    """
+    text = given.get(key)
+    if text is not None and text not in choices:
+        raise ValueError(f"{key} is {shown(text)}: {' or '.join(choices)}")
+    return text
 
 
 def listed(given: Mapping[str, str], key: str) -> list[str]:
@@ -97,7 +131,7 @@ def shown(text: str) -> str:
 def _names(given: str) -> tuple[str, ...]:
     names = listed({"names": given}, "names")
     for name in names:
-        if not _NAME.fullmatch(name) or name.count("*") > MAX_STARS:
+        if not re.fullmatch(f"[{NAME_CHARS}]+", name) or name.count("*") > MAX_STARS:
             raise ValueError(
                 f"names has {shown(name)}: the name of an event, such as 'engine.exited', or a "
                 f"pattern with up to {MAX_STARS} stars, such as 'engine.*'"

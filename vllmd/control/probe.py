@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from vllmd.control.answers import MaskedJson, error, refused
+from vllmd.control.parameters import flag
 from vllmd.control.peer import Peer
 from vllmd.errors import HeldError, UnknownEngineError, VllmdError
 
@@ -30,9 +31,11 @@ def route(probes: ProbeControl) -> Route:
         assert isinstance(peer, Peer)
         if not peer.may_act():
             return refused(request, "probe", "the answers of an engine", engine=name)
-        by = peer.describe() if "record" in request.query_params else None
         try:
+            by = peer.describe() if flag(request.query_params, "record") else None
             return MaskedJson(await probes.ask(name, by))
+        except ValueError as problem:
+            return error(400, f"wrong parameter: {problem}")
         except UnknownEngineError as problem:
             return error(404, str(problem))
         except HeldError as problem:

@@ -11,15 +11,16 @@ from typing import Any, Protocol
 import attrs
 import structlog
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vllmd.control import advise, cost, gpu, lora, probe, why
-from vllmd.control.answers import Mask, MaskedJson, RefusalLog, error, refused
+from vllmd.control.answers import Mask, MaskedJson, RefusalLog, error, http_problem, refused
 from vllmd.control.gpu import GpuControl
-from vllmd.control.parameters import shown, wanted_events
+from vllmd.control.parameters import chosen, flag, shown, wanted_events
 from vllmd.control.peer import Peer, peer_of
 from vllmd.control.user_limits import UserLimits
 from vllmd.engine.status import EngineStatus
@@ -177,35 +178,43 @@ def build(
     engines: Mapping[str, EngineControl], parts: Controls, mask: Mask = lambda value: value
 ) -> ASGIApp:
     """Build the application; `mask` takes the secrets out of every answer."""
-    app = Starlette(
-        routes=[
-            *_reading_routes(parts),
-            cost.route(parts.costs),
-            advise.route(parts.advisor),
-            why.route(parts.host.events),
-            probe.route(parts.probes),
-            Route("/v1/reload", _reloading(parts.host), methods=["POST"]),
-            Route("/v1/logs/{engine}/rotate", _rotating(parts.logs), methods=["POST"]),
-            *gpu.routes(parts.gpus),
-            *lora.routes(parts.adapters),
-            Route(
-                "/v1/engines/{engine}/{action:str}",
-                _known_action(_acting(engines)),
-                methods=["POST"],
-            ),
-        ]
-    )
+    problems = {HTTPException: http_problem}
+    app = Starlette(routes=routes(engines, parts), exception_handlers=problems)
+    app.router.redirect_slashes = False
     app.state.refusals = RefusalLog()
     app.state.mask = mask
     return UserLimits(_telling_changes(app, parts.status.forget))
+
+
+def routes(engines: Mapping[str, EngineControl], parts: Controls) -> list[Route]:
+    """Return all that is answered; `tools/reference/control_api` describes it."""
+    return [
+        *_reading_routes(parts),
+        cost.route(parts.costs),
+        advise.route(parts.advisor),
+        why.route(parts.host.events),
+        probe.route(parts.probes),
+        Route("/v1/reload", _reloading(parts.host), methods=["POST"]),
+        Route("/v1/logs/{engine}/rotate", _rotating(parts.logs), methods=["POST"]),
+        *gpu.routes(parts.gpus),
+        *lora.routes(parts.adapters),
+        Route(
+            "/v1/engines/{engine}/{action:str}",
+            _known_action(_acting(engines)),
+            methods=["POST"],
+        ),
+    ]
 
 
 def _reading_routes(parts: Controls) -> list[Route]:
     host, traces = parts.host, parts.traces
 
     async def status(request: Request) -> Response:
-        body = parts.status.local_answer(series="series" in request.query_params)
-        return Response(body, media_type="application/json")
+        try:
+            series = flag(request.query_params, "series")
+        except ValueError as problem:
+            return error(400, f"wrong parameter: {problem}")
+        return Response(parts.status.local_answer(series=series), media_type="application/json")
 
     async def slowest(_: Request) -> MaskedJson:
         return MaskedJson(traces.windows())
@@ -232,7 +241,9 @@ def _reloading(host: DaemonControl) -> Handler:
         if not peer.may_act():
             return refused(request, "reload", "the configuration")
         try:
-            changes = await host.reload(apply="apply" in request.query_params)
+            changes = await host.reload(apply=flag(request.query_params, "apply"))
+        except ValueError as problem:
+            return error(400, f"wrong parameter: {problem}")
         except VllmdError as problem:
             return error(422, str(problem))
         emit(_log, RequestAccepted(action="reload", user=peer.describe()))
@@ -290,12 +301,10 @@ def _do(engine: EngineControl, action: str, asked: Mapping[str, str], by: str) -
 
     Raises: HeldError: it cannot be; ValueError: a parameter makes no sense.
     """
-    level = asked.get("level")
-    if level not in (None, "1", "2"):
-        raise ValueError(f"level is 1 or 2, not {shown(str(level))}")
+    level, weights = chosen(asked, "level", ("1", "2")), chosen(asked, "weights", ("keep",))
     actions: Mapping[str, Callable[[], None]] = {
         "start": engine.start,
-        "stop": functools.partial(engine.stop, keep_weights=asked.get("weights") == "keep"),
+        "stop": functools.partial(engine.stop, keep_weights=weights == "keep"),
         "restart": engine.restart,
         "sleep": functools.partial(engine.sleeper.ask_sleep, by, int(level) if level else None),
         "wake": functools.partial(engine.sleeper.ask_wake, by, runs=engine.status.wanted),

@@ -48,6 +48,9 @@ def test_what_cannot_be_done_is_said(tmp_path: Path) -> None:
             client.change_adapter("chat", "burn", "sql")
         with pytest.raises(VllmdError, match="the body must be JSON"):
             client._ask("POST", "/v1/lora/chat/add")
+        for body in ({"name": None}, {"name": ["sql"]}, {"name": "sql", "path": 7}):
+            with pytest.raises(VllmdError, match="the body must be JSON"):
+                client._ask("POST", "/v1/lora/chat/add", body)
         adapters.error = VllmdError("its rank 64 is too high")
         with pytest.raises(VllmdError, match="rank 64"):
             client.change_adapter("chat", "add", "sql", "/a")

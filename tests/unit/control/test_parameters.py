@@ -1,6 +1,15 @@
 import pytest
 
-from vllmd.control.parameters import MAX_EVENTS, listed, moment, shown, wanted_events
+from vllmd.control.parameters import (
+    MAX_EVENTS,
+    between,
+    chosen,
+    flag,
+    listed,
+    moment,
+    shown,
+    wanted_events,
+)
 from vllmd.history.reading import EventFilter
 
 
@@ -32,6 +41,10 @@ def test_wanted_events_reads_every_parameter() -> None:
         ("after_id", "9223372036854775808", "after_id is 9223372036854775808: from 0"),
         ("since", "nan", "since is 'nan': seconds since 1970"),
         ("until", "1e400", "until is '1e400': seconds since 1970"),
+        ("since", "1_000", "since is '1_000': seconds since 1970"),
+        ("since", " 5", "since is ' 5': seconds since 1970"),
+        ("since", "\u0661", "seconds since 1970"),
+        ("names", "\u00e9", "names has '\u00e9'"),
         ("until", "-5", "until is '-5': seconds since 1970"),
         ("level", "loud", "level is 'loud'; known: debug, info"),
         ("engine", "e" * 65, "engine has 65 characters: up to 64"),
@@ -51,6 +64,32 @@ def test_moment_and_listed_read_what_is_there() -> None:
     assert moment({"since": "5"}, "since") == 5.0
     assert moment({}, "since") is None
     assert listed({"compare": "a,,b"}, "compare") == ["a", "b"]
+
+
+def test_flag_is_on_or_off_and_nothing_else() -> None:
+    """`?apply=false` restarted engines: it was on as soon as it was there."""
+    assert [flag({"apply": text}, "apply") for text in ("", "1", "true")] == [True] * 3
+    assert [flag(given, "apply") for given in ({}, {"apply": "0"}, {"apply": "false"})] == [
+        False
+    ] * 3
+    with pytest.raises(ValueError, match="apply is 'no': 'true', or 'false'"):
+        flag({"apply": "no"}, "apply")
+
+
+def test_chosen_is_one_of_a_few_words() -> None:
+    assert chosen({"level": "2"}, "level", ("1", "2")) == "2"
+    assert chosen({}, "level", ("1", "2")) is None
+    with pytest.raises(ValueError, match="level is '3': 1 or 2"):
+        chosen({"level": "3"}, "level", ("1", "2"))
+
+
+def test_between_is_a_number_that_has_to_be_there() -> None:
+    assert between({"seconds": "1e3"}, "seconds", 0, 3600) == 1000
+    for text in ("-1", "3601", "soon", "nan", "1_0"):
+        with pytest.raises(ValueError, match="from 0 to 3600"):
+            between({"seconds": text}, "seconds", 0, 3600)
+    with pytest.raises(ValueError, match="seconds is '': from 0"):
+        between({}, "seconds", 0, 3600)
 
 
 def test_shown_is_short_and_one_line() -> None:

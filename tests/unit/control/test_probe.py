@@ -16,6 +16,16 @@ def test_answers_are_looked_at_and_taken_for_right(tmp_path: Path) -> None:
     assert probes.asked == [("chat", False), ("chat", True)]
 
 
+def test_answers_are_not_taken_for_right_where_that_is_not_wanted(tmp_path: Path) -> None:
+    probes = FakeProbes({"verdict": "right"})
+    with control_socket(tmp_path / "c.sock", probes=probes) as path:
+        client = ControlClient(path)
+        client._ask("POST", "/v1/probe/chat?record=false")
+        with pytest.raises(VllmdError, match="record is 'maybe'"):
+            client._ask("POST", "/v1/probe/chat?record=maybe")
+    assert probes.asked == [("chat", False)]
+
+
 @pytest.mark.parametrize(
     ("given", "raised"),
     [

@@ -159,6 +159,41 @@ def test_status_after_a_change_is_never_from_before_it(tmp_path: Path) -> None:
         assert client.status()["engines"][0]["adapters"]["loaded"] == 1
 
 
+def test_parameter_that_makes_no_sense_does_nothing(tmp_path: Path) -> None:
+    host, engine = FakeHost(), FakeEngine()
+    with control_socket(tmp_path / "c.sock", engine, host=host) as path:
+        client = ControlClient(path)
+        client._ask("POST", "/v1/reload?apply=false")
+        with pytest.raises(VllmdError, match="apply is 'no'"):
+            client._ask("POST", "/v1/reload?apply=no")
+        with pytest.raises(VllmdError, match="weights is 'drop': keep"):
+            client._ask("POST", "/v1/engines/chat/stop?weights=drop")
+        with pytest.raises(VllmdError, match="series is 'no'"):
+            client._ask("GET", "/v1/status?series=no")
+    assert (host.applied, engine.asked) == ([False], [])
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "code", "said"),
+    [
+        ("GET", "/v1/nothing", 404, "nothing answers '/v1/nothing'"),
+        ("GET", "/v1/status/", 404, "nothing answers '/v1/status/'"),
+        ("PUT", "/v1/status", 405, "'/v1/status' takes no 'PUT'"),
+        ("POST", "/v1/engines//stop", 404, "nothing answers"),
+    ],
+)
+def test_what_nothing_answers_is_said_in_json(
+    tmp_path: Path, method: str, path: str, code: int, said: str
+) -> None:
+    with control_socket(tmp_path / "c.sock", FakeEngine()) as socket:
+        transport = httpx.HTTPTransport(uds=str(socket))
+        with httpx.Client(transport=transport, base_url="http://vllmd", timeout=20) as client:
+            answer = client.request(method, path)
+    assert answer.status_code == code
+    assert said in answer.json()["error"]
+    assert ("allow" in answer.headers) is (code == 405)
+
+
 def test_every_answer_is_masked_as_it_leaves(tmp_path: Path) -> None:
     """Also what is refused, and what the daemon says of its own parts."""
     host = FakeHost()
