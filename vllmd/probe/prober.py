@@ -26,11 +26,11 @@ from vllmd.probe.answer import PromptAnswer
 from vllmd.probe.asking import Asker, NotApplicableError, NotAskedError
 from vllmd.probe.consequences import Consequences
 from vllmd.probe.due import RETRY_S, Due, Sight
-from vllmd.probe.identity import AnswersIdentity, carried, identity_of
+from vllmd.probe.identity import AnswersIdentity, carried
 from vllmd.probe.judge import Judgement, judge, limit_of
 from vllmd.probe.looking import Looking, Outcome, Recording
-from vllmd.probe.model_files import ModelFiles
 from vllmd.probe.reference import KeptProbe, Reference
+from vllmd.probe.run_identity import RunIdentity
 from vllmd.probe.status import AnswersVerdict, ProbeStatus
 from vllmd.util.clock import Clock
 from vllmd.util.state_file import NotRead, StateFile
@@ -84,7 +84,7 @@ class Prober:
     ) -> None:
         self._view, self._file, self._clock, self._make_asker = view, file, clock, ask
         self._lock = asyncio.Lock()
-        self._files = ModelFiles()
+        self._identity = RunIdentity()
         self._kept = KeptProbe()
         self._loaded = False
         self._due = Due(clock, lambda: view.gpus().faults, view.corrupted)
@@ -237,7 +237,9 @@ class Prober:
         spend, check = functools.partial(self._spend, run_id), functools.partial(self._up, run_id)
         looking = Looking(asker, answers, spend, check)
         try:
-            now = await self._identity(asker)
+            now = await self._identity_of(asker, status)
+            if now is None:
+                return self._leave_older(sight)
             reference = self._kept.reference
             if record_by is not None or reference is None or self._is_other(now, reference):
                 carried = self._kept.wrong is not None and self._kept.run_id != run_id
@@ -271,6 +273,15 @@ class Prober:
         self._due.wait(sight, self._config.every_s)
         return self._found
 
+    def _leave_older(self, sight: Sight) -> str:
+        """Say nothing of the answers of a run of which nobody knows what they depend on."""
+        self._found = (
+            "its answers are not looked at: it runs with another command than it is configured "
+            f"with, and was not asked before that changed: 'vllmd restart {self._engine.name}'"
+        )
+        self._due.wait(sight, self._config.every_s)
+        return self._found
+
     def _up(self, run_id: str) -> None:
         """Raise NotAskedError if the run that is asked does not serve any more."""
         now = self._view.status()
@@ -294,10 +305,11 @@ class Prober:
     def _is_other(now: AnswersIdentity, reference: Reference) -> bool:
         return carried(now, reference.identity).model != reference.identity.model
 
-    async def _identity(self, asker: Asker) -> AnswersIdentity:
-        files = await self._files.digest(self._engine, self._command)
-        version = await asker.version()
-        return identity_of(self._engine, version, self._view.gpus().names, files)
+    async def _identity_of(self, asker: Asker, status: EngineStatus) -> AnswersIdentity | None:
+        version, gpus = await asker.version(), self._view.gpus().names
+        return await self._identity.of(
+            status, self._kept, self._engine, self._command, version, gpus
+        )
 
     def _spend(self, run_id: str, found: Sequence[PromptAnswer]) -> None:
         prompt = sum(len(each.tokens) for each in found)

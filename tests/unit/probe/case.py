@@ -22,17 +22,19 @@ MOST_TURNS = 1000
 class Case:
     """A prober, and what it is told of its engine."""
 
-    def __init__(self, folder: Path, text: str = "", file: str = "probe.json") -> None:
+    def __init__(
+        self, folder: Path, text: str = "", file: str = "probe.json", model: str = "m"
+    ) -> None:
         self.clock, self.vllm, self.answers = FakeClock(), FakeVllm(), Answers()
         self.status: EngineStatus | None = self.ready("one")
         self.gpus, self.corrupted = GpuSight(("H200",), {"ecc a": 0.0}), 0.0
         self.spent: list[tuple[str, int, int, int]] = []
-        self.path = folder / file
+        self.path, self.model = folder / file, model
         self.prober = self.made(text)
 
     def made(self, text: str = "") -> Prober:
         table = text if "[engines.chat.probe]" in text else f"{text}\n[engines.chat.probe]\n"
-        self.engine = engine(table)
+        self.engine = engine(table, self.model)
         view = EngineView(
             status=lambda: self.status,
             answers=lambda: self.answers,
