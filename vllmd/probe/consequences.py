@@ -111,10 +111,16 @@ class Consequences:
             answers.withhold(kept.wrong)
 
     def carry(self, kept: KeptProbe, run_id: str | None, computed_by: str) -> None:
-        """Keep requests from a later run of the same, until it was asked itself."""
+        """Keep requests from a later run of the same, until it was asked itself.
+
+        The run that was asked may be found late by a daemon that begins: what it knows of the run
+        is in another file, which may be gone.
+        """
         answers = self.answers()
-        if answers is None or kept.wrong is None or run_id in (None, kept.run_id):
+        if answers is None or kept.wrong is None or run_id is None:
             return
+        if run_id == kept.run_id:
+            return self.withhold_again(kept, run_id)
         answers.withhold(kept.wrong if _is_same(kept.withheld, computed_by) else None)
 
     def let_come(self) -> None:
