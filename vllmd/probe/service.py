@@ -7,6 +7,7 @@ import httpx
 
 from vllmd.config import paths
 from vllmd.config.command import Command, Commands
+from vllmd.config.group import is_member
 from vllmd.config.model import Config, EngineConfig
 from vllmd.errors import UnknownEngineError, VllmdError
 from vllmd.probe.asking import Asker
@@ -20,7 +21,7 @@ from vllmd.util.state_file import StateFile
 
 
 class ProbeService:
-    """A prober for each engine that has a table `probe`."""
+    """A prober for each engine that has a table `probe`, and an API: a group has one at its head."""
 
     def __init__(
         self,
@@ -39,10 +40,11 @@ class ProbeService:
     def configure(self, config: Config, commands: Commands) -> None:
         """Keep to another configuration: what is known of an engine's answers stays."""
         self._engines = tuple(config.engines)
+        self._members = frozenset(n for n, each in config.engines.items() if is_member(each))
         folder = paths.state_dir(config) / "engines"
         probers = {}
         for name, engine in config.engines.items():
-            if engine.probe is None:
+            if engine.probe is None or name in self._members:
                 continue
             if (prober := self._probers.get(name)) is not None:
                 prober.configure(engine, commands[name])
@@ -87,10 +89,12 @@ class ProbeService:
 
         Returns: what is known then.
         Raises: UnknownEngineError: no such engine; HeldError: it cannot be asked now; VllmdError:
-            it has no table.
+            it has no table, or no API.
         """
         if name not in self._engines:
             raise UnknownEngineError.among(name, self._engines)
+        if name in self._members:
+            raise VllmdError(f"{name} has no API here: ask 'vllmd probe {name}' on its group's head")
         if name not in self._probers:
             raise VllmdError(
                 f"the answers of {name} are not looked at: add a table [engines.{name}.probe] to "

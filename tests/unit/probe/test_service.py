@@ -1,3 +1,4 @@
+import socket
 from pathlib import Path
 
 import httpx
@@ -67,3 +68,14 @@ def test_table_that_is_taken_out_lets_requests_come(case: Case) -> None:
     case.service.configure(*case.read('[engines.chat]\nmodel = "m"\n'))
     assert case.answers.wrong is None
     assert case.service.parts() == []
+
+
+async def test_member_of_a_group_has_no_api_and_is_not_asked(case: Case) -> None:
+    hosts = f'hosts = ["198.51.100.1", "{socket.gethostname()}"]'
+    group = f'group = {{ {hosts}, mode = "data" }}'
+    case.service.configure(
+        *case.read(f'[engines.big]\nmodel = "m"\n{group}\n[engines.big.probe]\n')
+    )
+    assert case.service.parts() == []
+    with pytest.raises(VllmdError, match="on its group's head"):
+        await case.service.ask("big")
