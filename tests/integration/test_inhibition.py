@@ -17,7 +17,7 @@ OTHER = {
     "role": "logs",
     "fleet": "other",
 }
-FLEET = {"instance": "h:9840", "fleet": "prod", "model": "m"}
+FLEET = {"instance": "h:9840", "fleet": "prod", "model": "m", "models": "all"}
 QUIETED = {
     "VllmdReplicasNone": (FLEET, ["VllmdReplicasLow", "VllmdEngineDown", "VllmdGroupIncomplete"]),
     "VllmdGroupIncomplete": (ENGINE, ["VllmdDown", "VllmdEngineDown", "VllmdEngineNotReady"]),
@@ -65,3 +65,17 @@ def test_cause_quiets_its_consequences_and_those_of_no_other_host(
     told += [{"alertname": name, **OTHER, "instance": f"{name}:9840"} for name in consequences]
     made.tell(*((each, {}) for each in told))
     unquieted(made, {"h:9840": {cause}, **others})
+
+
+def test_model_without_a_replica_quiets_no_engine_of_another_model(made: Alertmanager) -> None:
+    of_fleet = {"fleet": "prod", "model": "m"}
+    engines = {"a:9840": {"VllmdEngineHeld"}, "b:9840": {"VllmdDown"}}
+    told = [{"alertname": "VllmdReplicasNone", **of_fleet, "instance": "h:9840"}]
+    told += [{"alertname": "VllmdReplicasLow", **of_fleet, "instance": "h:9840"}]
+    told += [
+        {"alertname": name, "instance": instance, "fleet": "prod", "vllmd_engine": "chat"}
+        for instance, names in engines.items()
+        for name in names
+    ]
+    made.tell(*((each, {}) for each in told))
+    unquieted(made, {"h:9840": {"VllmdReplicasNone"}, **engines})

@@ -6,6 +6,8 @@ from vllmd.monitoring.settings import RuleSettings
 
 OF = "{{ $labels.model }} in the fleet {{ $labels.fleet }}"
 STATUS = "vllmd fleet status"
+_NONE = "(vllmd:replicas_wanted > 0 unless on (fleet, model) vllmd:replicas_ready > 0)"
+_OTHERS = "on (fleet) sum by (fleet) (vllmd:replicas_ready) > 0"
 _LEAST = f"max by (fleet) ({last('vllmd_fleet_min_ready')})"
 
 
@@ -19,13 +21,14 @@ def group(_: RuleSettings) -> RuleGroup:
             Alert(
                 "VllmdReplicasNone",
                 AlertSeverity.CRITICAL,
-                # hosts that are all down have no series: they are missed for an hour
-                """
-                last_over_time(vllmd:replicas_wanted[1h]) > 0
-                  unless on (fleet, model) vllmd:replicas_ready > 0
+                # where another model serves, what is told of the fleet's hosts is told all the same
+                f"""
+                label_replace({_NONE} unless {_OTHERS}, "models", "all", "", "")
+                  or ({_NONE} and {_OTHERS})
                 """,
                 f"{OF}: no replica is ready",
-                "Every request fails. What the hosts tell is the cause, and is not sent as well.",
+                "Every request fails. What the hosts tell is the cause; it is not sent as well where "
+                "no other model of the fleet serves.",
                 STATUS,
                 wait="2m",
                 of_a_host=False,
@@ -36,6 +39,7 @@ def group(_: RuleSettings) -> RuleGroup:
                 f"""
                 vllmd:replicas_ready
                   < on (fleet) group_left () {_LEAST}
+                  and on (fleet, model) vllmd:replicas_wanted > 0
                 """,
                 f"{OF}: {{{{ $value }}}} replicas are ready, fewer than fleet.min_ready",
                 "The others have their load as well, and 'vllmd fleet restart' stops.",
