@@ -21,7 +21,7 @@ from vllmd.util.state_file import StateFile
 
 
 class ProbeService:
-    """A prober for each engine that has a table `probe`, and an API: a group has one at its head."""
+    """A prober for each engine that has a table `probe`, and an API: of a group the head."""
 
     def __init__(
         self,
@@ -94,7 +94,9 @@ class ProbeService:
         if name not in self._engines:
             raise UnknownEngineError.among(name, self._engines)
         if name in self._members:
-            raise VllmdError(f"{name} has no API here: ask 'vllmd probe {name}' on its group's head")
+            raise VllmdError(
+                f"{name} has no API here: ask 'vllmd probe {name}' on its group's head"
+            )
         if name not in self._probers:
             raise VllmdError(
                 f"the answers of {name} are not looked at: add a table [engines.{name}.probe] to "

@@ -27,8 +27,8 @@ def group(_: RuleSettings) -> RuleGroup:
                   or ({_NONE} and {_OTHERS})
                 """,
                 f"{OF}: no replica is ready",
-                "Every request fails. What the hosts tell is the cause; it is not sent as well where "
-                "no other model of the fleet serves.",
+                "Every request fails. What the hosts tell is the cause; it is not sent as well "
+                "where no other model of the fleet serves.",
                 STATUS,
                 wait="2m",
                 of_a_host=False,
