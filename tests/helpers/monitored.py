@@ -44,6 +44,9 @@ class SceneGpus(EngineGpus):
     def busy(self) -> bool | None:
         return self._scene.gpu_busy
 
+    def idle_ranks(self) -> frozenset[int]:
+        return self._scene.idle_ranks
+
     def traces(self, since: float, until: float) -> tuple[GpuTrace, ...] | None:
         if self._scene.gpu is None:
             return None
@@ -92,6 +95,7 @@ class Scene:
         self.activity: ProcessActivity | None = QUIET
         self.activity_now: Callable[[], ProcessActivity] | None = None
         self.gpu_busy: bool | None = None
+        self.idle_ranks: frozenset[int] = frozenset()
         self.gpu: GpuSample | None = None
         """What its GPU shows each second."""
         self.printing: str | None = None

@@ -4,6 +4,7 @@ import httpx
 
 from vllmd.engine.liveness.canary import Ask
 from vllmd.engine.liveness.fresh_look import FreshLook
+from vllmd.engine.liveness.rank_probe import RanksToAsk
 from vllmd.engine.liveness.reading import PageAnswer, ProcessActivity, Reading
 from vllmd.engine.output.run_output import new_lines
 from vllmd.engine.probes.sleep_routes import SleepRoutes
@@ -14,6 +15,7 @@ class ProbesOfATest:
     """Probes of an engine that owns its port and does not answer; a test says the rest."""
 
     canary: Ask | None = None
+    ranks: RanksToAsk | None = None
     sleep_routes = SleepRoutes("http://127.0.0.1:9", httpx.AsyncClient())
 
     async def loading(self) -> bool:

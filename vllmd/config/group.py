@@ -38,6 +38,10 @@ _DERIVED = frozenset(
     }
 )
 """Flags that the table stands for, or that make another kind of group."""
+_ELSEWHERE = frozenset({f for f in _DERIVED if f.endswith("-lb")}) | {
+    *("data-parallel-rank", "data-parallel-start-rank", "nnodes"),
+}
+"""Flags with which not all data parallel ranks are behind one API server, on one host."""
 SPLITS = ("tensor-parallel-size", "pipeline-parallel-size", "prefill-context-parallel-size")
 """Flags by which one copy of a model is spread over GPUs."""
 TRACES = "otlp-traces-endpoint"
@@ -172,6 +176,20 @@ def sizes(group: GroupConfig) -> dict[str, int]:
         return {"nnodes": len(group.hosts)}
     local = group.ranks_per_host
     return {DP_SIZE: local * len(group.hosts), DP_LOCAL: local}
+
+
+def ranks_behind(engine: "EngineConfig") -> int:
+    """Return how many data parallel ranks are behind the API server of an engine of one host.
+
+    Returns: 1 for a group, and where some are on other hosts, or have an API server of their own.
+    """
+    flags, count = engine.flags, engine.flags.get(DP_SIZE)
+    if engine.group is not None or not isinstance(count, int) or isinstance(count, bool):
+        return 1
+    ray = flags.get("data-parallel-backend", "mp") != "mp"
+    if ray or flags.get(DP_LOCAL, count) != count or any(f in flags for f in _ELSEWHERE):
+        return 1
+    return max(1, count)
 
 
 def arguments(engine: "EngineConfig") -> list[str]:

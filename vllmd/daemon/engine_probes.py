@@ -8,10 +8,12 @@ from collections.abc import Callable, Mapping
 import httpx
 
 from vllmd.config.command import Command
+from vllmd.config.group import ranks_behind
 from vllmd.config.model import EngineConfig
 from vllmd.engine.group_interface import ALONE, EngineGroup
 from vllmd.engine.liveness.canary import Ask
 from vllmd.engine.liveness.fresh_look import FreshLook, look
+from vllmd.engine.liveness.rank_probe import RanksToAsk
 from vllmd.engine.liveness.reading import PageAnswer, ProcessActivity, RankProgress, Reading
 from vllmd.engine.output.run_output import read_new_lines
 from vllmd.engine.probes.health import answers
@@ -40,6 +42,8 @@ CANARY_TIMEOUT_S = 3600.0
 
 RANK_HEADER = "X-data-parallel-rank"
 """Source: vllm/entrypoints/generate/base/serving.py of 0.32."""
+RANK_REFUSED = "data_parallel_rank"
+"""What the refusal of a rank that there is not names (seen, vLLM 0.32)."""
 
 _COUNTS = (STEPS, RUNNING, WAITING, PROMPT_TOKENS, GENERATION_TOKENS)
 _FAMILIES = frozenset({STEPS.removesuffix(b"_count"), SLEEP, *_COUNTS})
@@ -156,15 +160,53 @@ async def look_afresh(
 
 
 async def send_canary(
-    client: httpx.AsyncClient, engine: EngineConfig, key: str | None, rank: int | None = None
+    client: httpx.AsyncClient, engine: EngineConfig, key: str | None
 ) -> str | None:
-    """Ask an engine for one token, or one data parallel rank of it.
+    """Ask an engine for one token.
 
     Returns: None if it came, or was refused for the moment (503: too many requests wait); else
         what came instead.
     """
+    response = await _post_canary(client, engine, key)
+    if isinstance(response, str):
+        return response
+    return None if response.status_code == httpx.codes.SERVICE_UNAVAILABLE else _problem(response)
+
+
+async def ask_rank(
+    client: httpx.AsyncClient, engine: EngineConfig, key: str | None, rank: int | None
+) -> str | None:
+    """Ask a data parallel rank of an engine for one token, or any.
+
+    Returns: None if it came; else what came instead.
+    """
+    response = await _post_canary(client, engine, key, rank)
+    return response if isinstance(response, str) else _problem(response)
+
+
+async def heeds_ranks(
+    client: httpx.AsyncClient, engine: EngineConfig, key: str | None, count: int
+) -> bool | None:
+    """Tell whether an engine of `count` ranks gives a request to the rank that it names.
+
+    One that does refuses the rank that it has not, as a bad request; one that does not answers it.
+
+    Returns: None if neither came.
+    """
+    response = await _post_canary(client, engine, key, count)
+    if isinstance(response, str):
+        return None
+    if response.status_code == httpx.codes.BAD_REQUEST and RANK_REFUSED in response.text:
+        return True
+    return False if response.is_success else None
+
+
+async def _post_canary(
+    client: httpx.AsyncClient, engine: EngineConfig, key: str | None, rank: int | None = None
+) -> httpx.Response | str:
+    """Return the answer to a request for one token; in words why there is none."""
     try:
-        response = await client.post(
+        return await client.post(
             f"{engine.url}/v1/completions",
             json=_canary_of(engine),
             headers={**_authorization(key), **({} if rank is None else {RANK_HEADER: str(rank)})},
@@ -172,9 +214,10 @@ async def send_canary(
         )
     except httpx.HTTPError as error:
         return repr(error)
-    if response.is_success or response.status_code == httpx.codes.SERVICE_UNAVAILABLE:
-        return None
-    return f"HTTP {response.status_code}: {response.text[:200]}"
+
+
+def _problem(response: httpx.Response) -> str | None:
+    return None if response.is_success else f"HTTP {response.status_code}: {response.text[:200]}"
 
 
 def _canary_of(engine: EngineConfig) -> dict[str, object]:
@@ -208,7 +251,7 @@ class EngineProbes:
     ) -> None:
         """Make them; `printing` returns the line that a run has begun and not ended."""
         self._group = group
-        group.use_probe(self._ask_rank)
+        group.use_probe(self._ask_rank, self._heeds_ranks)
         self.printing = printing
         self._engine, self._key = engine, built.api_key
         self._source, self._client, self._clock = source, client, clock
@@ -219,6 +262,9 @@ class EngineProbes:
         asks = engine.liveness.canary and not group.is_member
         self.canary: Ask | None = self._send_canary if asks else None
         """Sends a completion of one token; None if that is not wanted."""
+        count = ranks_behind(engine)
+        self.ranks = RanksToAsk(count, self._ask_rank, self._heeds_ranks) if count > 1 else None
+        """The ranks behind its API server; None if it is one, or its group asks them."""
 
     async def _send_canary(self) -> str | None:
         return await send_canary(self._client, self._engine, self._key)
@@ -239,7 +285,10 @@ class EngineProbes:
         return reading
 
     async def _ask_rank(self, rank: int | None) -> str | None:
-        return await send_canary(self._client, self._engine, self._key, rank)
+        return await ask_rank(self._client, self._engine, self._key, rank)
+
+    async def _heeds_ranks(self, count: int) -> bool | None:
+        return await heeds_ranks(self._client, self._engine, self._key, count)
 
     async def look_afresh(self, canary: bool) -> FreshLook:
         """Have a process of its own look."""

@@ -120,16 +120,20 @@ class DemoApi:
             body = await request.json()
         except ValueError as error:
             return _error(400, "BadRequestError", f"[{{'type': 'json_invalid', 'msg': '{error}'}}]")
-        refusal = self._refusal(body, chat)
-        return refusal or await self._generate(body, chat, request.headers)
+        rank = _rank(request.headers)
+        refusal = self._refusal(body, chat, rank)
+        return refusal or await self._generate(body, chat, rank, request.headers)
 
-    def _refusal(self, body: dict[str, Any], chat: bool) -> Response | None:
+    def _refusal(self, body: dict[str, Any], chat: bool, rank: int | None) -> Response | None:
         model = body.get("model") or self._args.served_names[0]
         if model not in self._args.served_names and model not in self._adapters.paths:
             return _error(404, "NotFoundError", f"The model `{model}` does not exist.", "model")
         if self.draining:
             message = "cannot schedule new futures after shutdown"
             return _error(500, "InternalServerError", message)
+        if rank is not None and not 0 <= rank < self._args.data_ranks:
+            message = f"data_parallel_rank {rank} is out of range [0, {self._args.data_ranks})."
+            return _error(400, "BadRequestError", message)
         prompt_tokens, max_tokens = _lengths(body, chat)
         if prompt_tokens + max_tokens > self._args.max_model_len:
             length = self._args.max_model_len
@@ -139,15 +143,12 @@ class DemoApi:
         return None
 
     async def _generate(
-        self, body: dict[str, Any], chat: bool, headers: Mapping[str, str]
+        self, body: dict[str, Any], chat: bool, rank: int | None, headers: Mapping[str, str]
     ) -> Response:
         model = body.get("model") or self._args.served_names[0]
         prompt_tokens, max_tokens = _lengths(body, chat)
         adapter = model if model in self._adapters.paths else None
-        rank = headers.get("x-data-parallel-rank")
-        generation = DemoRequest(
-            prompt_tokens, max_tokens, adapter, rank=int(rank) if rank else None
-        )
+        generation = DemoRequest(prompt_tokens, max_tokens, adapter, rank=rank)
         with_usage = (body.get("stream_options") or {}).get("include_usage", False)
         reply = _Reply(model, chat, generation, with_usage)
         words = self._engine.generate(
@@ -162,6 +163,14 @@ class DemoApi:
         of_model = f"{self._args.model}/{adapter or ''}"
         more = {} if chat else choice_of(of_model, body, generation.tokens)
         return JSONResponse(reply.whole(" ".join(texts), more))
+
+
+def _rank(headers: Mapping[str, str]) -> int | None:
+    """Return the data parallel rank that a request names; what is no number names none."""
+    try:
+        return int(headers.get("x-data-parallel-rank", ""))
+    except ValueError:
+        return None
 
 
 def _size(headers: Mapping[str, str]) -> int:

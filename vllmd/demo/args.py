@@ -32,6 +32,8 @@ class Args:
     enable_sleep_mode: bool = False
     group: GroupArgs | None = None
     """Its part of a model over several hosts; None if it is of one host."""
+    data_ranks: int = 1
+    """Data parallel ranks behind its API server, on all hosts."""
     weights_dir: str | None = None
     """Where its weights are handed out; None if it loads them itself."""
     api_keys: tuple[str, ...] = attrs.field(default=(), repr=False)
@@ -104,6 +106,7 @@ def parse_args(argv: Sequence[str]) -> Args:
         traces_endpoint=space.otlp_traces_endpoint,
         ranks=space.tensor_parallel_size,
         group=_group(space),
+        data_ranks=space.data_parallel_size,
         enable_sleep_mode=bool(space.enable_sleep_mode),
         weights_dir=space.model_loader_extra_config.get("socket_dir") if mapping else None,
         api_keys=tuple(space.config.get("api-key", ())),
@@ -131,8 +134,9 @@ def _add_of_both(parser: argparse.ArgumentParser) -> None:
 
 def _add_of_groups(parser: argparse.ArgumentParser) -> None:
     """Add what a part of a model over several hosts is told."""
-    for name in ("nnodes", "data-parallel-size", "data-parallel-size-local"):
+    for name in ("nnodes", "data-parallel-size"):
         parser.add_argument(f"--{name}", type=int, default=1)
+    parser.add_argument("--data-parallel-size-local", type=int)
     for name in ("node-rank", "data-parallel-start-rank"):
         parser.add_argument(f"--{name}", type=int, default=0)
     parser.add_argument("--master-addr", default="127.0.0.1")
@@ -150,7 +154,7 @@ def _group(space: argparse.Namespace) -> GroupArgs | None:
     if space.nnodes > 1:
         place = (space.nnodes, space.node_rank, space.master_addr, space.master_port)
         return GroupArgs(True, *place)
-    local = space.data_parallel_size_local
+    local = space.data_parallel_size_local or space.data_parallel_size
     if space.data_parallel_size <= local:
         return None
     parts, part = space.data_parallel_size // local, space.data_parallel_start_rank // local

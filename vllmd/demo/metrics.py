@@ -69,8 +69,7 @@ class Metrics:
 
     def _ranks(self) -> list[str]:
         """Return the data parallel ranks; those of other hosts are on the head's page, too."""
-        group = self._args.group
-        return [str(rank) for rank in range(1 if group is None or group.tensor else group.ranks)]
+        return [str(rank) for rank in range(self._args.data_ranks)]
 
     @staticmethod
     def _config_labels() -> list[str]:

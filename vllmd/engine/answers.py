@@ -35,6 +35,8 @@ class Answers:
     """Requests of probes that are in flight."""
     marks: int = 0
     """How often a probe began or ended: odd while one is in flight."""
+    asked: int = 0
+    """Requests to data parallel ranks that the next page may show: no probes, and of no client."""
     _seen: int = 0
     _most: int = 0
     """The most that were in flight since the last page: it may have been read before they ended."""
@@ -76,6 +78,7 @@ class Answers:
     def over(self) -> None:
         """Forget what was true of the run."""
         self.wrong = self.condemned = None
+        self.asked = 0
 
     @contextlib.contextmanager
     def probing(self, requests: int) -> Iterator[None]:
@@ -96,6 +99,6 @@ class Answers:
 
     def requests(self, reading: Reading) -> tuple[int, int]:
         """Return the requests of clients that run and that wait, of all that a page shows."""
-        own, self._most = self._most, self.in_flight
+        own, self._most = self._most + self.asked, self.in_flight
         waiting = max(0, reading.waiting - max(0, own - reading.running))
         return max(0, reading.running - own), waiting

@@ -76,6 +76,8 @@ class EngineState(EngineStart):
         """How long the last run had been ready when it ended."""
         self._ready_at: float | None = None
         self._no_step_since: float | None = None
+        self.rank_doubt: str | None = None
+        """Which data parallel rank does nothing with what it was asked, and may be busy."""
         self.room_wait: MemoryWait | None = None
         """What a start waits for that is to be made."""
         self.starts_short = False
@@ -225,7 +227,7 @@ class EngineState(EngineStart):
         self.run = self._ready_at = self.phase = None
         self.start_fails = self.starts_short = False
         self.sizes = {}
-        self.requests = self._no_step_since = self.asleep = None
+        self.requests = self._no_step_since = self.rank_doubt = self.asleep = None
         self.answers.over()
 
     # --- an end ------------------------------------------------------------------------------

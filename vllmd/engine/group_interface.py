@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import attrs
 
 from vllmd.engine.exits import Exit
+from vllmd.engine.liveness.rank_probe import AskRank, Heeds
 from vllmd.engine.liveness.reading import Reading
 from vllmd.engine.operator_requests import OperatorRequests
 
@@ -145,7 +146,7 @@ class EngineGroup:
     def was_failing(self, end: Exit) -> None:
         """Note how a run that the group ends would have ended by itself."""
 
-    def use_probe(self, ask: Callable[[int | None], Awaitable[str | None]]) -> None:
+    def use_probe(self, ask: AskRank, heeds: Heeds) -> None:
         """Say how one data parallel rank is asked for a token."""
 
     def wished(self, what: str) -> None:

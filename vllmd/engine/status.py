@@ -48,6 +48,9 @@ class EngineStatus:
     requests_waiting: int | None = None
     no_step_s: float | None = None
     """For how long requests run without a step; None if that is not worth a word."""
+    rank_doubt: str | None = None
+    """Which data parallel rank of this host does nothing with what it was asked, in words; it may
+    be busy. None if there is none."""
     pid: int | None = None
     shim_pid: int | None = None
     run_id: str | None = None
@@ -187,6 +190,7 @@ def status_of(
         requests_running=engine_state.requests[0] if engine_state.requests else None,
         requests_waiting=engine_state.requests[1] if engine_state.requests else None,
         no_step_s=engine_state.no_step_s,
+        rank_doubt=engine_state.rank_doubt,
         **_of_run(run),
         start_duration_s=engine_state.start_duration_s,
         adopted=adopted,

@@ -10,6 +10,7 @@ import structlog
 from vllmd.config.group import GroupConfig, ThisHost
 from vllmd.engine.exits import GROUP_LOST, Exit
 from vllmd.engine.group_interface import AwaitedHost, EngineGroup, GroupEnd, GroupStatus
+from vllmd.engine.liveness.rank_probe import AskRank, Heeds
 from vllmd.engine.liveness.reading import Reading
 from vllmd.engine.operator_requests import OperatorRequests
 from vllmd.engine.status import EngineStatus
@@ -18,7 +19,6 @@ from vllmd.groups.failures import GroupFailures, end_of, own_trouble
 from vllmd.groups.own import Identity, OwnEngine
 from vllmd.groups.page import EndOfPart, GroupPage, role_of
 from vllmd.groups.peers import PeerWatch
-from vllmd.groups.rank_probe import AskRank
 from vllmd.groups.ranks import GroupRanks
 from vllmd.groups.rules import Decision, Limits, Own
 from vllmd.groups.silence import Silences
@@ -220,10 +220,10 @@ class GroupPart(EngineGroup):
         members = {peer.name: peer.known() for peer in self.peers.values()}
         return rules.head(known, members, self.limits)
 
-    def use_probe(self, ask: AskRank) -> None:
+    def use_probe(self, ask: AskRank, heeds: Heeds) -> None:
         """Ask ranks so from now on."""
         if self.ranks is not None:
-            self.ranks.use_probe(ask)
+            self.ranks.use_probe(ask, heeds)
 
     def saw(self, reading: Reading) -> None:
         """Note what the head's page shows of its ranks."""

@@ -8,14 +8,13 @@ its own.
 from collections.abc import Callable, Mapping
 
 from vllmd.config.group import DATA, GroupConfig
+from vllmd.engine.liveness.rank_probe import AskRank, Heeds, RankProbes, in_words
 from vllmd.engine.liveness.reading import PageAnswer, RankProgress, Reading
 from vllmd.engine.state_machine import State
 from vllmd.groups.own import OwnEngine
 from vllmd.groups.peers import PeerWatch
-from vllmd.groups.rank_probe import AskRank, RankProbes
 from vllmd.groups.rules import Limits
 from vllmd.util.loop_lag import LoopLag
-from vllmd.util.units import format_duration
 
 LAST_ASK_S = 60.0
 """So long before a generation is ended for a host that is cut off, a quiet engine is asked for a
@@ -39,15 +38,20 @@ class GroupRanks:
         self.probes = RankProbes(count, lag)
         self.limits = Limits()
         self._ask: AskRank | None = None
+        self._heeds: Heeds | None = None
         self._shown: Mapping[str, RankProgress] = {}
 
-    def use_probe(self, ask: AskRank) -> None:
+    def use_probe(self, ask: AskRank, heeds: Heeds) -> None:
         """Ask ranks so from now on."""
-        self._ask = ask
+        self._ask, self._heeds = ask, heeds
 
     async def run(self) -> None:
         """Ask all ranks again and again, until cancelled."""
-        await self.probes.run(self._ask_one, self._is_to_ask)
+        heeds = self._are_told_apart if self._is_data else None
+        await self.probes.run(self._ask_one, heeds, self._is_to_ask)
+
+    async def _are_told_apart(self, count: int) -> bool | None:
+        return None if self._heeds is None else await self._heeds(count)
 
     async def _ask_one(self, rank: int) -> str | None:
         """Ask one rank for a token; nobody does before it is known how."""
@@ -103,5 +107,4 @@ class GroupRanks:
 
     def _in_words(self, rank: int, waited_s: float) -> tuple[str, str]:
         host = self._group.hosts[self._place(rank)].name
-        why = f"rank {rank} on {host} does nothing: a request for one token to it was not answered "
-        return host, f"{why}for {format_duration(waited_s)}, and it made no step"
+        return host, in_words(f"rank {rank} on {host}", waited_s)

@@ -86,6 +86,8 @@ def _of_serving(status: EngineStatus, adapters: Mapping[str, Any] | None) -> str
         return f"its answers are wrong, and it is to take no requests: {status.wrong_answers}"
     if status.no_step_s is not None:
         return f"requests run, and no step was made for {format_duration(status.no_step_s)}"
+    if status.rank_doubt is not None:
+        return status.rank_doubt
     if (said := _of_group(status)) is not None:
         return said
     missing = adapters["missing"] if adapters else ()

@@ -77,6 +77,30 @@ def test_api_servers_of_a_data_parallel_head_are_as_many_as_ranks_of_all_hosts(o
     assert lora.api_servers(on.read(ONE, TENSOR)) == 1
 
 
+@pytest.mark.parametrize(
+    ("flags", "count"),
+    [
+        ("", 1),
+        ("flags.data-parallel-size = 1", 1),
+        ("flags.data-parallel-size = 4", 4),
+        ("flags.data-parallel-size = 4\nflags.data-parallel-size-local = 4", 4),
+        ('flags.data-parallel-size = 4\nflags.data-parallel-backend = "mp"', 4),
+        ("flags.data-parallel-size = 4\nflags.data-parallel-size-local = 2", 1),
+        ('flags.data-parallel-size = 4\nflags.data-parallel-backend = "ray"', 1),
+        ("flags.data-parallel-size = 4\nflags.data-parallel-rank = 0", 1),
+        ("flags.data-parallel-size = 4\nflags.data-parallel-external-lb = true", 1),
+        ("flags.data-parallel-size = 4\nflags.data-parallel-hybrid-lb = true", 1),
+        ("flags.data-parallel-size = 4\nflags.data-parallel-start-rank = 2", 1),
+        ("flags.data-parallel-size = 4\nflags.data-parallel-multi-port-external-lb = true", 1),
+        (DATA, 1),
+    ],
+)
+def test_ranks_behind_one_api_server_are_those_of_one_host(
+    on: Host, flags: str, count: int
+) -> None:
+    assert group.ranks_behind(on.read(ONE, flags)) == count
+
+
 def test_variables_the_interface_is_told_to_all_libraries(on: Host) -> None:
     env = command.build(on.read(TWO, TENSOR), {}).own_env
     assert env["NCCL_SOCKET_IFNAME"] == env["GLOO_SOCKET_IFNAME"] == "eth0"

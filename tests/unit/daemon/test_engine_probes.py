@@ -16,7 +16,16 @@ from tests.helpers.clock import FakeClock
 from tests.helpers.make import DATA, engine, status
 from vllmd.config import command
 from vllmd.config.model import Config, DaemonConfig, EngineConfig
-from vllmd.daemon.engine_probes import EngineProbes, look_afresh, parse_reading, read, send_canary
+from vllmd.daemon.engine_probes import (
+    RANK_HEADER,
+    EngineProbes,
+    ask_rank,
+    heeds_ranks,
+    look_afresh,
+    parse_reading,
+    read,
+    send_canary,
+)
 from vllmd.demo.adapter import write_adapter
 from vllmd.engine.liveness.reading import PageAnswer, RankProgress
 from vllmd.lora.service import LoraService
@@ -120,6 +129,44 @@ async def test_send_canary_says_what_came(code: int, problem: str | None) -> Non
     assert seen[0].headers["authorization"] == "Bearer secret"
     assert b'"max_tokens":1' in seen[0].content
     assert b'"model":"a"' in seen[0].content
+
+
+@pytest.mark.parametrize(("code", "problem"), [(200, None), (503, "HTTP 503: no")])
+async def test_ask_rank_names_it_and_says_what_came(code: int, problem: str | None) -> None:
+    seen: list[httpx.Request] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(code, text="no")
+
+    async with client_of(handler) as client:
+        assert await ask_rank(client, engine(), None, 1) == problem
+        await ask_rank(client, engine(), None, None)
+    assert [RANK_HEADER in request.headers for request in seen] == [True, False]
+    assert seen[0].headers[RANK_HEADER] == "1"
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "heeded"),
+    [
+        (400, "data_parallel_rank 2 is out of range [0, 2).", True),
+        (200, "", False),
+        (400, "This model's maximum context length is 1", None),
+        (404, "The model does not exist", None),
+        (503, "data_parallel_rank", None),
+    ],
+)
+async def test_engine_heeds_ranks_if_it_refuses_one_that_it_has_not(
+    code: int, text: str, heeded: bool | None
+) -> None:
+    def handler(request: httpx.Request) -> httpx.Response:
+        assert request.headers[RANK_HEADER] == "2"
+        return httpx.Response(code, text=text)
+
+    async with client_of(handler) as client:
+        assert await heeds_ranks(client, engine(), None, 2) is heeded
+    async with client_of(refuse) as client:
+        assert await heeds_ranks(client, engine(), None, 2) is None
 
 
 async def test_send_canary_engine_that_is_gone_is_said() -> None:

@@ -92,6 +92,19 @@ def test_chat_refuses_as_vllm_does(
     assert words in answer.json()["error"]["message"]
 
 
+@pytest.mark.parametrize(("rank", "code"), [("0", 200), ("1", 400), ("-1", 400), ("x", 200)])
+def test_completions_refuse_a_rank_that_there_is_not(
+    client: TestClient, rank: str, code: int
+) -> None:
+    """As vLLM 0.32 does; what is no number names no rank."""
+    body = {"prompt": "1", "max_tokens": 1}
+    response = client.post("/v1/completions", json=body, headers={"X-data-parallel-rank": rank})
+    assert response.status_code == code
+    if code == 400:
+        said = f"data_parallel_rank {rank} is out of range [0, 1)."
+        assert response.json()["error"]["message"] == said
+
+
 def test_chat_no_json_is_400(client: TestClient) -> None:
     assert client.post("/v1/chat/completions", content=b"{").status_code == 400
 

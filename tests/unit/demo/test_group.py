@@ -16,7 +16,9 @@ def test_parse_args_have_the_place_in_the_group() -> None:
     assert found == GroupArgs(True, 2, 1, "10.0.0.1", 7)
     found = parse_args(["serve", "m", *DATA, "--data-parallel-start-rank", "2"]).group
     assert found == GroupArgs(False, 2, 1, "10.0.0.1", 7, 2)
-    assert parse_args(["serve", "m", "--data-parallel-size", "1"]).group is None
+    for ranks in (1, 2):
+        alone = parse_args(["serve", "m", "--data-parallel-size", str(ranks)])
+        assert (alone.group, alone.data_ranks) == (None, ranks), "all ranks are here by default"
 
 
 async def joined(head: Head, args: GroupArgs) -> None:

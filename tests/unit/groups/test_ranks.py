@@ -9,6 +9,11 @@ from tests.helpers.grouped import CUT_OFF, HOSTS, Grouped, Network
 from vllmd.engine.liveness.reading import PageAnswer, RankProgress, Reading
 
 
+async def heeds(count: int) -> bool | None:
+    assert count == 2
+    return True
+
+
 @pytest.mark.parametrize(("busy", "idle"), [(False, True), (True, False), (None, False)])
 async def test_saw_ranks_are_idle_where_their_own_host_says_so(
     busy: bool | None, idle: bool
@@ -26,7 +31,7 @@ async def test_saw_ranks_are_idle_where_their_own_host_says_so(
         await never.wait()
         return None
 
-    asking = asyncio.ensure_future(probes.run(ask, lambda: True))
+    asking = asyncio.ensure_future(probes.run(ask, heeds, lambda: True))
     await settle()
     for _ in range(20):
         await made.clock.advance(5)
@@ -79,7 +84,7 @@ async def test_a_quiet_engine_is_asked_once_before_it_is_ended_for_a_host(
         steps += 1
         return None
 
-    made.head.use_probe(ask)
+    made.head.use_probe(ask, heeds)
     assert made.head.ranks is not None
     asking = asyncio.ensure_future(made.head.ranks.run())
     ending = asyncio.ensure_future(made.head.until_end(generation))
@@ -110,7 +115,7 @@ async def dead_rank(made: Grouped, seconds: float, idle: bool) -> None:
             await never.wait()
         return None
 
-    made.head.use_probe(ask)
+    made.head.use_probe(ask, heeds)
     asking = asyncio.ensure_future(made.head.ranks.run())
     for turn in range(round(seconds / 5)):
         await made.clock.advance(5)
@@ -159,7 +164,7 @@ async def test_a_dead_rank_of_a_host_whose_page_cannot_be_read_is_ended_unless_i
             await asyncio.Event().wait()
         return None
 
-    made.head.use_probe(ask)
+    made.head.use_probe(ask, heeds)
     asking = asyncio.ensure_future(made.head.ranks.run())
     for _ in range(30):
         await made.head.peers[1].ask(CUT_OFF, "")
@@ -171,3 +176,22 @@ async def test_a_dead_rank_of_a_host_whose_page_cannot_be_read_is_ended_unless_i
     assert ending.done() is reached
     asking.cancel()
     ending.cancel()
+
+
+async def test_a_head_whose_vllm_does_not_heed_the_header_has_no_dead_rank() -> None:
+    made, asked = Grouped(mode="data"), []
+    await made.serving()
+    assert made.head.ranks is not None
+
+    async def ask(rank: int | None) -> str | None:
+        asked.append(rank)
+        return None
+
+    async def refuses(count: int) -> bool | None:
+        return False
+
+    made.head.use_probe(ask, refuses)
+    asking = asyncio.ensure_future(made.head.ranks.run())
+    await made.clock.advance(120)
+    assert asked == []
+    asking.cancel()

@@ -35,6 +35,7 @@ NO_ROOM = "The KV cache has no room for one request of max_model_len tokens"
         (ready("chat", group=GroupStatus("head", 0, "data", {"gpu02": "ready"})), None),
         (ready("chat", state=State.STALLED), "it has work and makes no progress"),
         (ready("chat", no_step_s=75.0), "requests run, and no step was made for 1m 15s"),
+        (ready("chat", rank_doubt="rank 1 does nothing"), "rank 1 does nothing"),
         (
             ready("chat", state=State.HELD, hold=Hold("c", f"{NO_ROOM}.", NOW, None, "h")),
             NO_ROOM,

@@ -51,8 +51,8 @@ def confirms(fresh: FreshLook, first: Reading, assessment: Assessment) -> bool:
     """Tell whether a fresh look shows the same as the reading that an engine was found stalled by.
 
     Silence is confirmed by silence; standing still by the very same counts of steps and tokens,
-    with requests left; a canary without an answer also by none to a second one. One that says that
-    it is paused is not stalled.
+    with requests left, if only the one that it was asked for; a canary without an answer also by
+    none to a second one. One that says that it is paused is not stalled.
     """
     if first.answer is not PageAnswer.PAGE:
         return not fresh.answered and fresh.answer in (PageAnswer.NONE, PageAnswer.REFUSED)
@@ -63,7 +63,11 @@ def confirms(fresh: FreshLook, first: Reading, assessment: Assessment) -> bool:
         now = {name: (r.steps, r.tokens) for name, r in fresh.ranks.items()}
         return now == before and not fresh.canary
     before_rank, rank = first.ranks.get(assessment.rank), fresh.ranks.get(assessment.rank)
-    return before_rank is not None and rank is not None and rank.stands(before_rank)
+    if before_rank is None or rank is None:
+        return False
+    if assessment.asked:
+        return (rank.steps, rank.tokens) == (before_rank.steps, before_rank.tokens)
+    return rank.stands(before_rank)
 
 
 def has_moved_on(fresh: FreshLook, first: Reading, assessment: Assessment) -> bool:

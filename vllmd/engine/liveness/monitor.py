@@ -13,6 +13,7 @@ from vllmd.engine.gpu_interface import EngineGpus
 from vllmd.engine.liveness.canary import RANK, Canary
 from vllmd.engine.liveness.fresh_look import confirms, has_moved_on
 from vllmd.engine.liveness.hang_watch import HangWatch
+from vllmd.engine.liveness.own_ranks import OwnRanks
 from vllmd.engine.liveness.probes import Probes
 from vllmd.engine.liveness.reading import PageAnswer, ProcessActivity, Reading
 from vllmd.engine.liveness.stall_detector import (
@@ -188,6 +189,7 @@ class LivenessMonitor:
         hang = HangWatch(self.gpu.traces, clock.monotonic, work)
         detector = StallDetector(self.limits, self.poll_s, hang)
         own: Canary | None = None
+        ranks = OwnRanks(self.lag, self.engine_state.answers)
         silent = blind = 0
         try:
             while True:
@@ -199,13 +201,17 @@ class LivenessMonitor:
                 blind = self._count_blind(reading, blind)
                 if reading.answer is not PageAnswer.UNKNOWN:
                     silent = 0 if reading.answer is PageAnswer.PAGE else silent + 1
+                hung = ranks.look(self.probes.ranks, reading, self.limits, self.gpu)
+                self.engine_state.rank_doubt = ranks.doubt
                 self._note(reading, silent)
                 plain, reading = reading, self._with_canary(own, reading)
                 probed = self.engine_state.answers.was_probed() or RANK in reading.ranks
-                self.engine_state.idle.saw(plain, probed=probed)
+                self.engine_state.idle.saw(plain, probed=probed, own=ranks.own)
                 if wrong := self.engine_state.answers.verdict(run["run_id"]):
                     return Stall(*wrong)
                 assessment = detector.assess(reading, lambda: self.activity(run))
+                if hung is not None and assessment.verdict is not Verdict.STALLED:
+                    assessment = hung
                 self.engine_state.show_step(hang.no_step_s(self.poll_s))
                 if hang.is_to_be_kept():
                     self.engine_state.save()
@@ -214,6 +220,7 @@ class LivenessMonitor:
                 elif await self._stalls(run, detector, reading, assessment):
                     return Stall(exits.STALLED, assessment.reason)
         finally:
+            ranks.close()
             if own is not None:
                 own.close()
 

@@ -4,6 +4,7 @@ from typing import Protocol
 
 from vllmd.engine.liveness.canary import Ask
 from vllmd.engine.liveness.fresh_look import FreshLook
+from vllmd.engine.liveness.rank_probe import RanksToAsk
 from vllmd.engine.liveness.reading import ProcessActivity, Reading
 from vllmd.engine.probes.sleep_routes import SleepRoutes
 from vllmd.logs.reader import LogReader
@@ -15,6 +16,11 @@ class Probes(Protocol):
     @property
     def canary(self) -> Ask | None:
         """Sends a completion of one token; None if that is not wanted."""
+        ...
+
+    @property
+    def ranks(self) -> RanksToAsk | None:
+        """The data parallel ranks that are asked; None if none are."""
         ...
 
     @property

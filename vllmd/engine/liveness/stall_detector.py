@@ -64,6 +64,8 @@ class Assessment:
     """Whether the GPUs' readings showed it, before the limits that go without them."""
     cleared_by_work: bool = False
     """Whether GPUs that are seen to work now speak for it: they can work at nothing else."""
+    asked: bool = False
+    """Whether the rank was asked, so that a step is to be expected whatever it says it has."""
 
 
 @attrs.define

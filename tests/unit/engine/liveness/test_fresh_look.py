@@ -4,6 +4,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+import attrs
 import pytest
 
 from tests.helpers.clock import FakeClock, settle
@@ -57,6 +58,24 @@ def test_confirms_standing_still_by_the_same_counts_with_requests(
     fresh: FreshLook, confirmed: bool
 ) -> None:
     assert confirms(fresh, FIRST, STANDS) is confirmed
+
+
+@pytest.mark.parametrize(
+    ("fresh", "confirmed"),
+    [
+        (page(RankProgress(7, 0, 0, 100)), True),
+        (page(RankProgress(8, 0, 0, 100)), False),
+        (page(RankProgress(7, 0, 0, 101)), False),
+        (page(RankProgress(7, 0, 0, 100), paused=True), False),
+        (page(), False),
+        (FreshLook(PageAnswer.NONE), False),
+    ],
+)
+def test_confirms_a_rank_that_was_asked_by_the_same_counts(
+    fresh: FreshLook, confirmed: bool
+) -> None:
+    """One that is gone shows no request: its counts are as it told them last."""
+    assert confirms(fresh, FIRST, attrs.evolve(STANDS, asked=True)) is confirmed
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-from vllmd.engine.liveness.idle_time import IdleTime
+from vllmd.engine.liveness.idle_time import IdleTime, OwnRequests
 from vllmd.engine.liveness.reading import PageAnswer, RankProgress, Reading
 
 
@@ -44,3 +44,28 @@ def test_wake_begins_it_anew() -> None:
     idle.saw(look(60, 5), probed=False)
     idle.saw(look(65, 5), probed=False)
     assert idle.seconds == 5
+
+
+def asked(*looks: tuple[Reading, OwnRequests]) -> float | None:
+    idle = IdleTime()
+    for reading, own in looks:
+        idle.saw(reading, probed=False, own=own)
+    return idle.seconds
+
+
+def test_requests_to_ranks_are_of_nobody_and_hide_no_client() -> None:
+    before = (look(10, 5), OwnRequests())
+    sent = (look(15, 5, running=2), OwnRequests(2, 2))
+    answered = (look(20, 7), OwnRequests(2, 2))
+    rest = (look(25, 7), OwnRequests(2, 0))
+    assert asked(before, sent, answered, rest) == 15
+    beside = (look(15, 5, running=3), OwnRequests(2, 2))
+    assert asked(before, beside, answered, rest) == 10
+    between = (look(20, 8), OwnRequests(2, 2))
+    assert asked(before, sent, between, (look(25, 8), OwnRequests(2, 0))) == 5
+
+
+def test_request_to_a_rank_that_made_no_step_hides_no_client() -> None:
+    sent = (look(15, 5), OwnRequests(1, 1))
+    refused = (look(20, 6), OwnRequests(0, 1))
+    assert asked((look(10, 5), OwnRequests()), sent, refused) == 0

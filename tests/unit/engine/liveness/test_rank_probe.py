@@ -3,8 +3,8 @@ import asyncio
 import pytest
 
 from tests.helpers.clock import FakeClock, settle
+from vllmd.engine.liveness.rank_probe import EVERY_S, RankProbes
 from vllmd.engine.liveness.reading import RankProgress
-from vllmd.groups.rank_probe import EVERY_S, RankProbes
 from vllmd.util.loop_lag import LoopLag
 
 
@@ -19,7 +19,11 @@ class Ranks:
         self.steps = {0: 1.0, 1: 1.0}
         self.serves = True
         self.idle = True
-        self._task = asyncio.ensure_future(self.probes.run(self.ask, lambda: self.serves))
+        self.heeded: bool | None = True
+        self.asked_whether = 0
+        self._task = asyncio.ensure_future(
+            self.probes.run(self.ask, self.heeds, lambda: self.serves)
+        )
 
     async def ask(self, rank: int) -> str | None:
         self.asked.append(rank)
@@ -27,6 +31,11 @@ class Ranks:
             await asyncio.Event().wait()
         self.steps[rank] += 1
         return None
+
+    async def heeds(self, count: int) -> bool | None:
+        assert count == 2
+        self.asked_whether += 1
+        return self.heeded
 
     async def live(self, seconds: float) -> None:
         """Let time pass; a page is read every five seconds."""
@@ -118,4 +127,38 @@ async def test_time_of_which_there_is_no_page_does_not_count(ranks: Ranks) -> No
     assert ranks.probes.hung() is None
     await ranks.live(5)
     assert ranks.probes.hung() is None
+    ranks.close()
+
+
+async def test_ranks_of_an_engine_that_does_not_heed_the_header_are_not_asked(ranks: Ranks) -> None:
+    """Any of them may get the request: nothing follows of whose steps stand."""
+    ranks.serves = False
+    await ranks.live(5)
+    ranks.asked.clear()
+    ranks.heeded, ranks.serves = False, True
+    ranks.dead.add(1)
+    whether = ranks.asked_whether
+    await ranks.live(ranks.probes.hang_s + 60)
+    assert (ranks.asked, ranks.asked_whether - whether) == ([], 1)
+    assert ranks.probes.hung() is None
+    ranks.heeded, ranks.serves = True, False
+    await ranks.live(5)
+    ranks.serves = True
+    await ranks.live(10)
+    assert sorted(ranks.asked) == [0, 1], "the next run may be another vLLM"
+    ranks.close()
+
+
+async def test_whether_the_header_is_heeded_is_asked_again_until_it_shows(ranks: Ranks) -> None:
+    ranks.serves = False
+    await ranks.live(5)
+    ranks.asked.clear()
+    ranks.heeded, ranks.serves = None, True
+    whether = ranks.asked_whether
+    await ranks.live(60)
+    assert ranks.asked == []
+    assert 3 <= ranks.asked_whether - whether <= 60 / EVERY_S + 1
+    ranks.heeded = True
+    await ranks.live(30)
+    assert set(ranks.asked) == {0, 1}
     ranks.close()

@@ -1,0 +1,83 @@
+"""The data parallel ranks of an engine of one host: does each answer? See `rank_probe.py`."""
+
+import asyncio
+
+from vllmd.config.model import LivenessConfig
+from vllmd.engine.answers import Answers
+from vllmd.engine.gpu_interface import EngineGpus
+from vllmd.engine.liveness.idle_time import OwnRequests
+from vllmd.engine.liveness.rank_probe import SLOW_S, RankProbes, RanksToAsk, in_words
+from vllmd.engine.liveness.reading import PageAnswer, Reading
+from vllmd.engine.liveness.stall_detector import Assessment, Verdict
+from vllmd.util.loop_lag import LoopLag
+
+
+class OwnRanks:
+    """Of one run, once it serves. What it asks is no request of a client."""
+
+    def __init__(self, lag: LoopLag, answers: Answers) -> None:
+        self._lag, self._answers = lag, answers
+        self._asked: RanksToAsk | None = None
+        self._probes = RankProbes(1, lag, working=False)
+        self._steps = self._in_flight = self._ended = 0
+        self.own = OwnRequests()
+        self.doubt: str | None = None
+        """Which rank has not answered yet, and may be busy; None if all did."""
+
+    def look(
+        self, asked: RanksToAsk | None, reading: Reading, limits: LivenessConfig, gpu: EngineGpus
+    ) -> Assessment | None:
+        """Ask the ranks that are due; return the verdict on one that does nothing, if there is one.
+
+        Without counts of all ranks none is asked: nobody could tell one that is busy.
+        """
+        self.own = OwnRequests(self._steps, self._in_flight + self._ended)
+        self._answers.asked, self._ended = self.own.most, 0
+        if asked is not self._asked:
+            self.close()
+            self._asked = asked
+            self._probes = RankProbes(asked.count if asked else 1, self._lag, working=False)
+        if asked is None or reading.answer is not PageAnswer.PAGE:
+            return None
+        if reading.sleeping or len(reading.ranks) < asked.count:
+            self.close()
+            return None
+        probes = self._probes
+        probes.hang_s, probes.idle_s = limits.hang_s, limits.gpu_stall_s
+        probes.saw(
+            reading.ranks, reading.at, lambda rank: gpu.busy() is False or rank in gpu.idle_ranks()
+        )
+        probes.look(self._ask, asked.heeds)
+        slow, hung = probes.slow(), probes.hung()
+        self.doubt = in_words(f"rank {slow[0]}", slow[1]) if slow else None
+        if hung is None:
+            return None
+        reason = in_words(f"rank {hung[0]}", hung[1])
+        return Assessment(Verdict.STALLED, reason, str(hung[0]), asked=True)
+
+    async def _ask(self, rank: int) -> str | None:
+        """Ask one rank; one that is slow is taken for a client's request after a while."""
+        assert self._asked is not None
+        asking = asyncio.ensure_future(self._asked.ask(rank))
+        self._steps += 1
+        problem: str | None = "given up"
+        try:
+            await self._is_in_flight(asking)
+            problem = await asking
+        finally:
+            asking.cancel()
+            self._steps -= problem is not None  # it made none
+        return problem
+
+    async def _is_in_flight(self, asking: "asyncio.Future[str | None]") -> None:
+        self._in_flight += 1
+        try:
+            await self._lag.wait(asking, SLOW_S)
+        finally:
+            self._in_flight -= 1
+            self._ended += 1
+
+    def close(self) -> None:
+        """Give up what is under way."""
+        self._probes.forget()
+        self.doubt = None
