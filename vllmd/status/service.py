@@ -290,7 +290,14 @@ class StatusService:
         return (
             {key: value for key, value in about.items() if key != "late_s"},
             [
-                attrs.evolve(status, phases={}, start_left_s=None, no_step_s=None, uptime_s=None)
+                attrs.evolve(
+                    status,
+                    phases={},
+                    start_left_s=None,
+                    no_step_s=None,
+                    rank_doubt=status.rank_doubt and "",
+                    uptime_s=None,
+                )
                 for status in self._sources.engines.statuses()
             ],
         )
