@@ -130,10 +130,10 @@ class Model:
             else:
                 yield self.rules.head(own, members, LIMITS), "decides"
             return
-        yield self.rules.member(own, peers[HEAD]), "decides"
+        yield self.rules.member(own, peers[HEAD], LIMITS), "decides"
         if own.leaving_s is not None:
             late = attrs.evolve(own, leaving_s=own.release_s)
-            yield self.rules.member(late, peers[HEAD]), "has waited for the head"
+            yield self.rules.member(late, peers[HEAD], LIMITS), "has waited for the head"
 
     def _peer(self, state: State, rank: int, other: int) -> GroupPeer:
         view, member = state.hosts[rank].views[other], rank or other

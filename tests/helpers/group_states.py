@@ -80,7 +80,7 @@ class Rules(NamedTuple):
     """The rules that are searched: vllmd's, or a mutant of one."""
 
     head: Callable[[Own, Mapping[str, GroupPeer], Limits], Decision] = rules.head
-    member: Callable[[Own, GroupPeer], Decision] = rules.member
+    member: Callable[[Own, GroupPeer, Limits], Decision] = rules.member
 
 
 RULES = Rules()

@@ -4,6 +4,7 @@ Each host is a network namespace; minutes are said and not waited for.
 """
 
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -83,6 +84,40 @@ def test_head_that_is_gone_is_named_by_its_member(
     found = told(pages, tmp_path)
     assert {each.name for each in found} == {"VllmdGroupIncomplete", "VllmdDown"}
     assert {each.labels["instance"] for each in found} == {head.host}
+
+
+def test_head_whose_cable_is_out_is_named_by_its_member_which_serves_nothing_by_it(
+    made: Hosts, tmp_path: Path
+) -> None:
+    """Nothing is ended: the member is green again as soon as the head is."""
+    (one,) = made.members
+    head, member = pages_of(made.head, one).look(10), pages_of(one, one).look(10)
+    before = made.generation
+    made.head.cable(plugged=False)
+    member.until(f'{AWAITED}{{role="member",state="unreachable"}}', 1.0).look(40)
+    assert one.get("/ready/big")[0] == one.get("/-/ready")[0] == 503
+    assert "the head cannot be reached" in str(one.reason)
+    assert one.page()["runs"]
+    head.away(40)
+    found = told([head, member], tmp_path)
+    assert {each.name for each in found} == {"VllmdGroupIncomplete", "VllmdDown"}
+    assert {each.labels["instance"] for each in found} == {head.host}
+    made.head.cable(plugged=True)
+    made.serve(120)
+    assert one.get("/ready/big")[0] == 200
+    assert made.generation != before, "the head has ended it by hang_s"
+
+
+def test_member_of_a_head_whose_vllmd_starts_again_is_never_red(made: Hosts) -> None:
+    (one,) = made.members
+    made.head.site.kill_daemon()
+    for _ in range(30):
+        assert (one.state, one.is_red) == ("ready", False)
+        time.sleep(0.2)
+    made.head.site.start()
+    for _ in range(20):
+        assert (one.state, one.is_red) == ("ready", False)
+        time.sleep(0.2)
 
 
 def test_group_that_somebody_stops_on_a_member_is_no_alert(

@@ -111,6 +111,11 @@ class GroupPart(EngineGroup):
             return page.generation if page is not None else None
         return run or self._next
 
+    def asked_by(self, address: str) -> None:
+        """Note who asked for the page: a host that does is there, and reaches this one."""
+        for peer in self.peers.values():
+            peer.asked_by(address)
+
     def page(self) -> GroupPage:
         """Return what this host answers to the others."""
         own = self._own()
@@ -216,7 +221,7 @@ class GroupPart(EngineGroup):
             seen=frozenset(self._seen),
         )
         if self.is_member:
-            return rules.member(known, self.peers[0].known())
+            return rules.member(known, self.peers[0].known(), self.limits)
         members = {peer.name: peer.known() for peer in self.peers.values()}
         return rules.head(known, members, self.limits)
 
@@ -368,7 +373,8 @@ class GroupPart(EngineGroup):
     def _awaited(self, states: Mapping[str, str]) -> AwaitedHost | None:
         """Return who is waited for; a member waits for the head only."""
         step = self._step
-        name = self.group.head.name if self.is_member and step.waits_for else step.awaited
+        lacks_head = self.is_member and (step.waits_for or step.red)
+        name = self.group.head.name if lacks_head else step.awaited
         found = (host for host in self.group.hosts if host.name == name)
         return next((AwaitedHost(host.netloc, states[host.name]) for host in found), None)
 

@@ -1,6 +1,8 @@
 """Another host of a group, asked again and again: its page, and since when there was none."""
 
+import contextlib
 from collections.abc import Callable, Collection, Iterator
+from ipaddress import ip_address
 
 from vllmd.config.fleet import FleetHost
 from vllmd.engine.group_interface import UNREACHABLE, UNREADABLE
@@ -35,6 +37,7 @@ class PeerWatch:
         self._resolved = self._named
         self._is_unreadable = self._is_reached = False
         self._worked_at: float | None = None
+        self._came_at: float | None = None
 
     @property
     def name(self) -> str:
@@ -112,6 +115,14 @@ class PeerWatch:
         """Note that the engine made a step that needs this host: it is there, whoever hears it."""
         self._worked_at = at
 
+    def asked_by(self, address: str) -> None:
+        """Note that somebody asked for the own page: if it was this host, it is there."""
+        with contextlib.suppress(ValueError):  # it is no address
+            found = ip_address(address)
+            address = str(getattr(found, "ipv4_mapped", None) or found)
+        if address in self.addresses:
+            self._came_at = self._now()
+
     def begin(self) -> None:
         """Note that a run begins: it is connected to nobody yet."""
         self._unconnected_since = self._now()
@@ -130,13 +141,14 @@ class PeerWatch:
         """Return what the rules are told of it now."""
         now = self._now()
 
-        def since(at: float | None, known_at: float | None = None) -> float:
-            return 0.0 if at is None else max(now - max(at, known_at or at), 0.001)
+        def since(at: float | None, *known_at: float | None) -> float:
+            found = [each for each in (at, *known_at) if each is not None]
+            return 0.0 if at is None else max(now - max(found), 0.001)
 
         return GroupPeer(
             page=self.page,
             silent_s=since(self._silent_since),
-            cut_s=since(self._cut_since, self._worked_at),
+            cut_s=since(self._cut_since, self._worked_at, self._came_at),
             unconnected_s=since(self._unconnected_since, self._worked_at),
             is_reached=self._is_reached,
             problem=self.problem,

@@ -38,7 +38,8 @@ class GroupPeer:
     """For how long it has not answered; 0 if it did when it was asked last."""
     cut_s: float = 0.0
     """For how long nothing at all came back from the host; 0 if something did when it was asked
-    last, or if that is not known, and no longer than since the engine made a step with it. A host
+    last, or if that is not known, and no longer than since it asked this one itself, or since the
+    engine made a step with it. A host
     that refuses can be reached, and only its vllmd is down; one whose page cannot be read, as for
     a certificate, is not lost."""
     unconnected_s: float = 0.0
@@ -84,12 +85,12 @@ class Own:
 
 @attrs.frozen
 class Limits:
-    """Of a head: how long a host that is connected may not be heard of."""
+    """How long a host that is connected may be cut off."""
 
     red_s: float = 60.0
-    """Then the group takes no new requests."""
+    """Then the group takes no new requests: the head says so, and a member that lacks the head."""
     end_s: float = 600.0
-    """Then its generation is ended."""
+    """Then the head ends its generation."""
 
 
 @attrs.frozen
@@ -108,7 +109,7 @@ class Decision:
     waits_for: str | None = None
     """What a start waits for, in words."""
     awaited: str | None = None
-    """Of a head, with `waits_for` or `red`: the host that it is about."""
+    """Of a head, with `waits_for` or `red`: the host that it is about; of a member that is it."""
 
 
 def head(own: Own, members: Mapping[str, GroupPeer], limits: Limits) -> Decision:
@@ -211,11 +212,11 @@ def _member_silent(host: str, peer: GroupPeer, own: Own, limits: Limits) -> Deci
     return Decision(red=why, awaited=host)
 
 
-def member(own: Own, peer: GroupPeer) -> Decision:
+def member(own: Own, peer: GroupPeer, limits: Limits) -> Decision:
     """Decide for a member, by what it knows of the head."""
     page = peer.heard
     if own.runs:
-        return _member_that_runs(own, peer)
+        return _member_that_runs(own, peer, limits)
     if not own.at_gate:
         return Decision()
     if page is None:
@@ -234,7 +235,7 @@ def _was_in(own: Own, generation: str | None) -> bool:
     return own.ended is not None and own.ended.generation == generation
 
 
-def _member_that_runs(own: Own, peer: GroupPeer) -> Decision:
+def _member_that_runs(own: Own, peer: GroupPeer, limits: Limits) -> Decision:
     page = peer.heard
     if page is not None and not (page.runs and page.generation == own.generation):
         return Decision(end=f"the head, {page.host}, runs this start no more (it is {page.state})")
@@ -244,6 +245,9 @@ def _member_that_runs(own: Own, peer: GroupPeer) -> Decision:
     if page is None and peer.silent_s >= LOST_S and peer.unconnected_s >= LOST_S:
         why = f"the head is lost: its vllmd does not answer ({peer.problem}), and none of its"
         return Decision(end=f"{why} processes is connected")
+    if own.served and peer.cut_s >= limits.red_s:
+        # nothing is ended: the head counts how long that may last, and it may come back
+        return Decision(red=f"the head cannot be reached ({peer.problem})")
     return Decision()
 
 

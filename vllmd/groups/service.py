@@ -100,13 +100,17 @@ class GroupsService:
         """Return the group of an engine; one of one host has none."""
         return self._parts.get(name, ALONE)
 
-    def page(self, name: str) -> Mapping[str, Any] | None:
+    def page(self, name: str, asked_by: str | None = None) -> Mapping[str, Any] | None:
         """Return what others read of an engine's part; None if it has none here.
+
+        `asked_by` is the address that asks.
 
         It is empty until this daemon has looked whether the engine runs.
         """
         if (part := self._parts.get(name)) is None:
             return None
+        if asked_by is not None:
+            part.asked_by(asked_by)
         if not self._own(name).looked.is_set():
             return {}
         page = part.page()

@@ -24,7 +24,7 @@ _OF_STATUS = {
 }
 
 Engines = Callable[[], Sequence[EngineStatus]]
-GroupPages = Callable[[str], Mapping[str, Any] | None]
+GroupPages = Callable[[str, str | None], Mapping[str, Any] | None]
 Probe = Callable[[Sequence[EngineStatus]], Response]
 
 
@@ -60,7 +60,7 @@ def build(
     page: MetricsPage,
     status: StatusAnswers,
     wakeable: Mapping[str, Wakeable] | None = None,
-    groups: GroupPages = lambda _: None,
+    groups: GroupPages = lambda *_: None,
 ) -> Starlette:
     """Build the application: metrics, readiness checks, the status as JSON and as a page.
 
@@ -140,7 +140,7 @@ def _probe_routes(engines: Engines) -> list[Route]:
 def _group_route(groups: GroupPages) -> Route:
     async def group(request: Request) -> Response:
         name = request.path_params["engine"]
-        page = groups(name)
+        page = groups(name, request.client.host if request.client else None)
         if page is None:
             text = f"no engine {name!r} of several hosts is configured\n"
             return PlainTextResponse(text, status_code=404)

@@ -318,3 +318,43 @@ async def test_until_end_a_part_goes_on_with_a_host_that_was_reloaded() -> None:
     assert not any(end.done() for end in ends)
     for end in ends:
         end.cancel()
+
+
+async def test_status_a_member_that_lacks_the_head_is_red_names_it_and_is_green_again(
+    network: Network,
+) -> None:
+    made = Grouped()
+    await made.serving()
+    head = made.member.peers[0]
+    head.look({HOSTS[0]})
+    for _ in range(7):
+        await head.ask(CUT_OFF, "")
+        made.clock.now += 10
+        made.member.decide()
+    red = made.member.status()
+    assert red.red is not None
+    assert red.red.startswith("the head cannot be reached")
+    assert red.awaited == AwaitedHost(f"{HOSTS[0]}:9840", "unreachable")
+    made.member.asked_by(HOSTS[0])
+    made.member.decide()
+    assert made.member.status().red is None, "the head reads this host's page: it is there"
+    made.clock.now += 70
+    made.member.decide()
+    assert made.member.status().red is not None
+    made.hear(1, 0)
+    assert (made.member.status().red, made.member.status().awaited) == (None, None)
+
+
+async def test_status_a_member_of_a_head_whose_vllmd_is_down_stays_green(
+    network: Network,
+) -> None:
+    network.cut = False
+    made = Grouped()
+    await made.serving()
+    head = made.member.peers[0]
+    head.look({HOSTS[0]})
+    for _ in range(100):
+        await head.ask(CUT_OFF, "")
+        made.clock.now += 10
+        made.member.decide()
+    assert made.member.status().red is None

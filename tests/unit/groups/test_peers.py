@@ -139,3 +139,25 @@ async def test_ask_what_ought_to_be_a_text_is_one(field: str) -> None:
     peer, made = watch(FakeClock()), Grouped()
     await peer.ask(pages({**made.head.page().to_json(), field: {"a": [1]}}), "")
     assert getattr(peer.page, field) == "{'a': [1]}"
+
+
+@pytest.mark.parametrize(
+    ("address", "is_there"),
+    [("10.0.0.1", True), ("::ffff:10.0.0.1", True), ("10.0.0.9", False), ("testclient", False)],
+)
+async def test_host_that_asks_is_there_whatever_does_not_come_back_from_it(
+    address: str, is_there: bool, network: Network
+) -> None:
+    """As behind a firewall that is closed in one direction."""
+    network.cut = True
+    clock, made = FakeClock(), Grouped()
+    peer = watch(clock)
+    page = {**made.head.page().to_json(), "addresses": ["10.0.0.1"]}
+    await peer.ask(pages(page), "")
+    await peer.ask(pages(httpx.ConnectTimeout("timed out")), "")
+    clock.now += 100
+    peer.asked_by(address)
+    clock.now += 5
+    known = peer.known()
+    assert known.silent_s == 105
+    assert known.cut_s == (5 if is_there else 105)

@@ -73,17 +73,17 @@ def connections_do_not_count(
     return rules.head(own, known, limits)
 
 
-def any_generation_is_started(own: Own, peer: GroupPeer) -> Decision:
+def any_generation_is_started(own: Own, peer: GroupPeer, limits: Limits) -> Decision:
     """Start a member whenever the head runs, also again in the same generation."""
     page = peer.heard
     if not own.runs and own.at_gate:
         return Decision(start=bool(page and page.runs))
-    return rules.member(own, peer)
+    return rules.member(own, peer, limits)
 
 
-def generations_are_not_left(own: Own, peer: GroupPeer) -> Decision:
+def generations_are_not_left(own: Own, peer: GroupPeer, limits: Limits) -> Decision:
     """Have a member stay when the head has ended: it holds its memory, and nobody can start."""
-    return Decision() if own.runs else rules.member(own, peer)
+    return Decision() if own.runs else rules.member(own, peer, limits)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_member_that_leaves_waits_for_a_head_that_missed_an_answer() -> None:
     own = Own("g", runs=True, leaving_s=1.0)
     head = GroupPage("a", 0, "g", runs=True)
     for silent_s, ends in ((1.0, False), (GONE_S - 1, False), (GONE_S, True)):
-        assert bool(rules.member(own, GroupPeer(head, silent_s)).end) is ends
+        assert bool(rules.member(own, GroupPeer(head, silent_s), Limits()).end) is ends
 
 
 def test_head_a_host_that_answers_without_its_vllmd_and_its_processes_is_red_at_once() -> None:
@@ -176,3 +176,34 @@ def test_head_a_host_that_answers_without_its_vllmd_and_its_processes_is_red_at_
         assert rules.head(own, {"b": goes_on}, Limits()) == Decision()
     loads = attrs.evolve(own, served=False, seen=frozenset())
     assert rules.head(loads, {"b": gone}, Limits()) == Decision()
+
+
+HEAD_PAGE = GroupPage("a", 0, "g", runs=True, served=True)
+
+
+@pytest.mark.parametrize(
+    ("peer", "served", "red"),
+    [
+        (GroupPeer(HEAD_PAGE), True, False),
+        (GroupPeer(HEAD_PAGE, silent_s=59.0, cut_s=59.0), True, False),
+        (GroupPeer(HEAD_PAGE, silent_s=60.0, cut_s=60.0, problem="timed out"), True, True),
+        (GroupPeer(HEAD_PAGE, silent_s=60.0, cut_s=60.0, problem="timed out"), False, False),
+        # its vllmd is down, or starts again: the engine serves on
+        (GroupPeer(HEAD_PAGE, silent_s=9000.0, is_reached=True, problem="refused"), True, False),
+        (GroupPeer(HEAD_PAGE, silent_s=9000.0, problem="certificate has expired"), True, False),
+    ],
+)
+def test_member_is_red_once_nothing_comes_from_the_head_and_is_not_ended(
+    peer: GroupPeer, served: bool, red: bool
+) -> None:
+    step = rules.member(Own("g", runs=True, served=served), peer, Limits())
+    assert (step.red is not None) is red
+    assert step.end is None
+    if red:
+        assert step.red == "the head cannot be reached (timed out)"
+
+
+def test_member_that_lacks_the_head_for_days_is_not_ended_while_it_is_connected() -> None:
+    gone = GroupPeer(HEAD_PAGE, silent_s=1e6, cut_s=1e6)
+    step = rules.member(Own("g", runs=True, served=True), gone, Limits())
+    assert (step.end, bool(step.red)) == (None, True)

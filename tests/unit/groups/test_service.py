@@ -56,6 +56,17 @@ async def test_page_is_of_engines_of_several_hosts_only() -> None:
     assert not made.of("alone").is_member
 
 
+async def test_page_that_another_host_asks_for_shows_that_it_is_there() -> None:
+    made = service(config(GROUP))
+    asked: list[str] = []
+    part = made.of("big")
+    assert isinstance(part, GroupPart)
+    part.asked_by = asked.append  # type: ignore[method-assign, assignment]
+    made.page("big", "198.51.100.1")
+    made.page("big")
+    assert asked == ["198.51.100.1"]
+
+
 async def test_page_tells_no_output_no_secret_and_no_problem_that_quotes_something() -> None:
     own = OwnOfATest(run="g-1", problem="/etc/vllmd.toml of hf_S3CRET")
     own.looked.set()

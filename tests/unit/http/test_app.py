@@ -157,7 +157,14 @@ def test_metrics_are_packed_for_who_takes_that() -> None:
 def test_group_page_is_503_until_it_is_known_and_404_where_there_is_none() -> None:
     pages: dict[str, dict[str, object]] = {"big": {"rank": 1}, "early": {}}
     page, status_ = MetricsPage(CollectorRunner([], FakeClock()), lambda: []), Scene(()).service()
-    client = TestClient(app.build(lambda: [], page, status_, groups=pages.get))
+    asked = []
+
+    def of(name: str, asked_by: str | None) -> dict[str, object] | None:
+        asked.append(asked_by)
+        return pages.get(name)
+
+    client = TestClient(app.build(lambda: [], page, status_, groups=of))
     assert client.get("/groups/big").json() == {"rank": 1}
+    assert asked == ["testclient"]
     assert client.get("/groups/early").status_code == 503
     assert client.get("/groups/other").status_code == 404
