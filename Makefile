@@ -18,10 +18,10 @@ ENGINE ?= stand-in
 # for tests: short, as sockets have short names; other users may look in, as tests are of their rights
 SHORT := @folder=$$(mktemp -d /tmp/vllmd-XXXXXX); chmod 755 $$folder;
 
-.PHONY: wheel several-hosts help run gpu browser system-cc build-tools container-tools check lint types unit long test page docs docs-check dashboards dashboards-seen integration engine system deb packaging container container-real container-image machine arm64 lock generate pictures reliability bench mutants failures chaos chaos-beside soak fuzz verdicts clean
+.PHONY: python-3.12 python-3.13 wheel several-hosts help run gpu browser system-cc build-tools container-tools check lint types unit long test page docs docs-check dashboards dashboards-seen integration engine system deb packaging container container-real container-image machine arm64 lock generate pictures reliability bench mutants failures chaos chaos-beside soak fuzz verdicts clean
 
 help: ## show this
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
+	@grep -E '^[a-z0-9.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9.-]+):.*## /  make \1\t/' | expand -t 22
 
 $(VENV)/installed: requirements/runtime.txt pyproject.toml
 	@PYTHON=$(PYTHON) tools/system.sh ensurepip=python3-venv
@@ -60,6 +60,22 @@ types: $(VENV)/developed
 unit: $(VENV)/developed system-cc
 	$(SHORT) $(SOON) $(PYTEST) -n 4 --dist worksteal -m "not long" --basetemp=$$folder/t \
 			tests/unit && rm -rf $$folder
+
+# not a part of `make test`: the Python of a release is Debian 12's, and there all is tested
+python-3.13: $(VENV)/developed ## the unit tests with Debian 13's Python, in a root file system of its own (needs root)
+	@tools/system.sh mmdebstrap=mmdebstrap unshare=util-linux
+	PYTHONPATH=. $(BIN)/python tools/other_python.py trixie 3.13 $(NAMES)
+
+python-3.12: $(VENV)/developed system-cc ## the same with this machine's python3.12; says so where there is none
+	@if ! python3.12 -c '' 2> /dev/null; then echo "not run: there is no python3.12 here"; exit 0; fi; \
+	other=$$PWD/build/python-3.12; [ -x $$other/bin/pip ] || python3.12 -m venv $$other; \
+	mkdir -p build; cat requirements/runtime.txt requirements/dev.txt > build/python-3.12.txt; \
+	$$other/bin/pip --disable-pip-version-check --quiet install --require-hashes --only-binary :all: -r build/python-3.12.txt; \
+	$$other/bin/pip --disable-pip-version-check --quiet install --no-deps --no-build-isolation --editable .; \
+	folder=$$(mktemp -d /tmp/vllmd-XXXXXX); chmod 755 $$folder; \
+	$(SOON) $$other/bin/pytest -p no:cacheprovider -n 2 --dist worksteal -m "not long" --basetemp=$$folder/t \
+		--deselect tests/unit/test_copyright.py::test_the_file_is_what_the_tool_writes $(or $(NAMES),tests/unit) \
+		&& rm -rf $$folder
 
 long: $(VENV)/developed ## the unit tests of many seconds of CPU: whole daemons, simulated hours, thousands of examples
 	$(SHORT) $(SOON) $(PYTEST) -n 2 --dist worksteal -m long --basetemp=$$folder/t \

@@ -63,7 +63,12 @@ async def test_ask_nobody_there_any_more_raises(tmp_path: Path) -> None:
 async def test_connect_silent_shim_raises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shim_client, "CONNECT_TIMEOUT_S", 0.05)
     path = tmp_path / "shim.sock"
-    server = await asyncio.start_unix_server(lambda _r, _w: asyncio.sleep(9), str(path))
+
+    async def silent(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(9)
+        writer.close()  # from Python 3.13 on, a writer that nobody has closes its connection
+
+    server = await asyncio.start_unix_server(silent, str(path))
     with pytest.raises(ShimError, match="does not answer"):
         await ShimClient.connect(tmp_path)
     server.close()
