@@ -39,6 +39,8 @@ class DayFiles:
         """Those of the days that were written to, which know what of them was said."""
         self._found: dict[str, dict[HourUsage, Usage]] = {}
         """What each day had before we first wrote to it."""
+        self._written: dict[str, Mapping[HourUsage, Usage]] = {}
+        """What of `slots` is in each day's file."""
         self._state = StateFile(
             self._folder / STATE,
             if_unusable="what was used since the last writing is not known",
@@ -106,8 +108,7 @@ class DayFiles:
         What a disk refuses is not lost while the daemon runs: `slots` has it at the next writing.
         """
         by_day: dict[str, dict[HourUsage, Usage]] = {day_of(int(now)): {}}
-        for slot, usage in slots.items():
-            by_day.setdefault(day_of(slot.hour), {})[slot] = usage
+        by_day |= _by_day(slots)
         with self._lock:
             self._state.save({"state": state})
             for day, used in sorted(by_day.items()):
@@ -124,17 +125,31 @@ class DayFiles:
         rows = [to_json(slot, usage) for slot, usage in merge(self._found[day], used).items()]
         self._files[day] = file = self._file(day)
         file.save({"state": state, "slots": rows})
+        if file.problem is None:
+            self._written[day] = used
+
+    def have(self, slots: Mapping[HourUsage, Usage]) -> bool:
+        """Tell whether all of these are written as they are; waits for no disk."""
+        return all(self._written.get(day) == used for day, used in _by_day(slots).items())
 
     def forget_before(self, hour: int) -> None:
         """Take the days before that of an hour for written: what comes for them is added."""
         with self._lock:
             first = day_of(hour)
-            self._found = {day: used for day, used in self._found.items() if day >= first}
-            self._files = {day: file for day, file in self._files.items() if day >= first}
+            for kept in (self._found, self._files, self._written):
+                for day in [day for day in kept if day < first]:
+                    del kept[day]
 
     def prune(self, now: float) -> None:
         """Remove the days that are too old."""
         remove_old(self._folder, now, self._keep_s)
+
+
+def _by_day(slots: Mapping[HourUsage, Usage]) -> dict[str, dict[HourUsage, Usage]]:
+    days: dict[str, dict[HourUsage, Usage]] = {}
+    for slot, usage in slots.items():
+        days.setdefault(day_of(slot.hour), {})[slot] = usage
+    return days
 
 
 def _used_and_state(record: Mapping[str, Any]) -> tuple[dict[HourUsage, Usage], Mapping[str, Any]]:

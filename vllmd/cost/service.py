@@ -216,14 +216,13 @@ class CostService:
 
     def _write(self) -> None:
         meter, day_files, now = self._meter, self._day_files, self._clock.time()
-        slots, state = dict(meter.slots), meter.state()
         today = int(now // DAY_S * DAY_S)
-        ended = any(slot.hour < today for slot in slots)
-        # what a day used last must be written, whatever waits; else the newest has all of it
-        self._disk.do(lambda: day_files.write(slots, state, now), None if ended else "usage")
-        if ended:
+        ended = {slot: usage for slot, usage in meter.slots.items() if slot.hour < today}
+        if ended and day_files.have(ended):
             meter.forget_before(today)
             self._disk.do(lambda: day_files.forget_before(today))
+        slots, state = dict(meter.slots), meter.state()
+        self._disk.do(lambda: day_files.write(slots, state, now), "usage")
         if now - self._pruned_at > DAY_S:
             self._pruned_at = now
             self._disk.do(lambda: day_files.prune(now))
