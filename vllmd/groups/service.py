@@ -172,8 +172,8 @@ class _Following:
     async def run(self) -> None:
         """Go on until cancelled; each host is asked by itself, so that a slow one delays none."""
         part = self._part
-        await self._look_at_version()
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._versions())
             tasks.create_task(self._witness())
             for peer in part.peers.values():
                 tasks.create_task(self._follow(peer))
@@ -184,6 +184,13 @@ class _Following:
         """Have it read anew: what is to be started is another program."""
         self._version_of = None
         self._part.told = attrs.evolve(self._part.told, vllm=None)
+
+    async def _versions(self) -> None:
+        """Keep to the version that is there; a disk that hangs keeps nobody from the others."""
+        while True:
+            with contextlib.suppress(OSError):
+                await self._look_at_version()
+            await self._part.pause()
 
     async def _look_at_version(self) -> None:
         """Read which vLLM is there, for each program and each run: it may be replaced in between.
@@ -213,10 +220,11 @@ class _Following:
         part = self._part
         while True:
             await self._part.pause()
-            await self._look_at_version()
             if (shim_pid := part.shim_pid) is None:
                 continue
-            connected = await asyncio.to_thread(connected_addresses, shim_pid)
+            connected = None
+            with contextlib.suppress(OSError):  # there are too many threads already
+                connected = await asyncio.to_thread(connected_addresses, shim_pid)
             for peer in part.peers.values():
                 peer.look(connected)
             part.decide()

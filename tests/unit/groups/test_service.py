@@ -252,3 +252,29 @@ async def test_which_vllm_is_there_is_read_for_each_program_and_each_run(tmp_pat
         assert await version() == "0.34.0"
     finally:
         task.cancel()
+
+
+async def test_a_disk_that_hangs_keeps_no_host_from_hearing_the_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async def hangs(*_: object) -> None:
+        raise TimeoutError("no answer within 5 s: does its file system hang?")
+
+    asked, clock, own = Asked(monkeypatch), FakeClock(), OwnOfATest()
+    file = tmp_path / "password"
+    file.write_text("old")
+    monkeypatch.setattr("vllmd.groups.service.run_within", hangs)
+    made = service(config(f'[fleet]\nuser = "u"\npassword_file = "{file}"\n{GROUP}'), own, clock)
+    (following,) = made.parts()
+    task = asyncio.ensure_future(following.run())
+    try:
+        for run in (None, "g-1"):
+            own.run = run
+            for _ in range(8):
+                await clock.advance(1)
+                await asyncio.sleep(0.01)
+        assert asked.made == ["old"]
+        assert not task.done(), task.exception()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
