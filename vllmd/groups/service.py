@@ -65,10 +65,11 @@ class GroupsService:
         self._fleet, self._is_stale = config.fleet, True
         parts = {}
         for name, engine in config.engines.items():
-            rank = own_rank(engine)
+            part, rank = self._parts.get(name), own_rank(engine)
+            if rank is None and part is not None and part.group == engine.group:
+                rank = part.rank  # an interface that is down for a moment has no address
             if engine.group is None or rank is None:
                 continue
-            part = self._parts.get(name)
             if part is None or self._given[name] != (engine.group, rank):
                 part = GroupPart(name, engine.group, rank, self._lag, self._own_of(name))
                 self._given[name] = engine.group, rank

@@ -10,7 +10,7 @@ from tests.helpers.clock import FakeClock
 from tests.helpers.grouped import OwnOfATest
 from tests.helpers.make import config
 from vllmd.config import command
-from vllmd.config.group import common_hash
+from vllmd.config.group import ThisHost, common_hash
 from vllmd.config.model import Config
 from vllmd.engine.causes.base import Diagnosis, Kind
 from vllmd.engine.restart.policy import Hold
@@ -110,6 +110,18 @@ async def test_configure_what_is_known_of_a_group_stays_if_it_is_the_same() -> N
     made.configure(none, command.build_all(none))
     assert made.page("big") is None
     assert list(made.parts()) == []
+
+
+async def test_address_that_is_away_for_a_moment_ends_no_group(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read = config(GROUP)
+    made = service(read)
+    part = made.of("big")
+    monkeypatch.setattr(ThisHost, "look", lambda: ThisHost("unknown", {}))
+    made.configure(read, command.build_all(read))
+    assert made.of("big") is part
+    assert made.page("big")
 
 
 @pytest.mark.parametrize(
