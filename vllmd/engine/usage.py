@@ -21,6 +21,10 @@ from vllmd.util.clock import Clock
 MAX_AGE_S = 1.0
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+MOST_ENDED = 1000
+"""Of more processes that have ended only the sum is kept: a wrapper may run one each second."""
+ENDED = (0, 0)
+"""In the place of a process: all of these together."""
 
 
 @attrs.frozen
@@ -50,7 +54,9 @@ class TreeReader:
         self._processes = ProcessTree()
         self.used: dict[tuple[int, int], Used] = {}
         """By process id and the clock tick in which it began, as ids are used again. What ended
-        stays until another run begins, so that no sum falls."""
+        stays until another run begins, so that no sum falls; of many `ENDED` has the sum."""
+        self._gone: set[tuple[int, int]] = set()
+        """Those that were not there at the last look, once there are many."""
 
     def read(
         self, run: Hashable, shim_pid: int, listing: Listing | None = None
@@ -62,7 +68,7 @@ class TreeReader:
         Raises: psutil.Error, OSError: something cannot be looked at.
         """
         if run != self._run:
-            self._run, self.used = run, {}
+            self._run, self.used, self._gone = run, {}, set()
         living = {}
         for stat in self._processes.below(shim_pid, listing):
             try:
@@ -71,7 +77,20 @@ class TreeReader:
                 continue
             self.used[stat.pid, stat.start_ticks] = used
             living[stat.pid, stat.start_ticks] = stat
+        if len(self.used) - len(living) > MOST_ENDED:
+            self._sum_up(self.used.keys() - living.keys() - {ENDED})
         return living
+
+    def _sum_up(self, gone: set[tuple[int, int]]) -> None:
+        """Keep the sum of those that were gone before, too: a look may have missed one."""
+        known = [self.used.get(ENDED, Used(0.0))]
+        known += [self.used.pop(key) for key in gone & self._gone]
+        self._gone = gone - self._gone
+        self.used[ENDED] = Used(
+            cpu_s=sum(each.cpu_s for each in known),
+            io_bytes=sum(each.io_bytes for each in known),
+            children_cpu_s=sum(each.children_cpu_s for each in known),
+        )
 
 
 @attrs.frozen

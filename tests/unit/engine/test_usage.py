@@ -15,7 +15,7 @@ from tests.helpers.site import wait_for
 from vllmd.engine import usage
 from vllmd.engine.liveness.reading import ProcessActivity
 from vllmd.engine.process_tree import listed
-from vllmd.engine.usage import MAX_AGE_S, TreeActivity, TreeUsage
+from vllmd.engine.usage import MAX_AGE_S, TreeActivity, TreeReader, TreeUsage
 from vllmd.shim import proc
 
 BUSY = "sum(range(10**7)); print(1, flush=True); input()"
@@ -228,3 +228,22 @@ def test_read_is_what_psutil_says_of_each_process() -> None:
     assert usage.resident_bytes == pytest.approx(resident, rel=0.05)
     child.kill()
     child.wait()
+
+
+def test_processes_that_end_by_the_thousand_leave_their_sum(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks, most = 50, usage.MOST_ENDED
+    reader = TreeReader(lambda _: usage.Used(0.5, io_bytes=2, children_cpu_s=0.25))
+    there: list[proc.Stat] = []
+    monkeypatch.setattr(reader._processes, "below", lambda *_: there)
+    engine = proc.Stat(1, "engine", "S", 0, 1, 1)
+    for look in range(looks):
+        first = 2 + 100 * look
+        there[:] = [engine, *(proc.Stat(n, "sh", "S", 1, 1, 7) for n in range(first, first + 100))]
+        reader.read("run", 1)
+    assert len(reader.used) < most + 300
+    count = 1 + 100 * looks
+    assert sum(each.cpu_s for each in reader.used.values()) == 0.5 * count
+    assert sum(each.io_bytes for each in reader.used.values()) == 2 * count
+    assert sum(each.children_cpu_s for each in reader.used.values()) == 0.25 * count
