@@ -153,10 +153,13 @@ class StateFile:
 
     def save(self, record: Mapping[str, Any]) -> None:
         """Have it written; of what waits, the newest is enough. What fails is only said."""
+        number = self._next_number()
+        self._do(lambda: self._save(record, number), str(self.path))
+
+    def _next_number(self) -> int:
         with self._changed:
             self._asked += 1
-            number = self._asked
-        self._do(lambda: self._save(record, number), str(self.path))
+            return self._asked
 
     def _save(self, record: Mapping[str, Any], number: int) -> None:
         try:
@@ -173,12 +176,18 @@ class StateFile:
                     ),
                 )
             self.problem = str(error)
+        self._is_done(number)
+
+    def _is_done(self, number: int) -> None:
         with self._changed:
             self._done = max(self._done, number)
             self._changed.notify_all()
 
     async def saved(self, seconds: float) -> None:
-        """Wait until what was saved until now is on the disk, or refused by it; but not longer."""
+        """Wait until what was saved, or forgotten, until now is on the disk, or refused by it.
+
+        It is waited for no longer than for so many `seconds`.
+        """
         if self._done < self._asked:
             await asyncio.to_thread(self._wait, self._asked, seconds)
 
@@ -188,9 +197,11 @@ class StateFile:
 
     def forget(self) -> None:
         """Have it removed: what it says holds no longer, so nobody believes one that stays."""
-        self._do(self._remove, str(self.path))
+        number = self._next_number()
+        self._do(lambda: self._remove(number), str(self.path))
 
-    def _remove(self) -> None:
+    def _remove(self, number: int) -> None:
         with contextlib.suppress(OSError):
             self.path.unlink()
             self.unread = None
+        self._is_done(number)

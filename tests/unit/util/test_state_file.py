@@ -178,6 +178,23 @@ def test_forget_removes_the_file_and_is_no_mistake_twice(tmp_path: Path) -> None
     assert not list(tmp_path.iterdir())
 
 
+async def test_saved_does_not_wait_for_what_was_forgotten_before_it_was_written(
+    tmp_path: Path,
+) -> None:
+    queue: dict[str | None, Work] = {}
+
+    def put(work: Work, key: str | None = None, /) -> None:
+        queue[key] = work
+
+    file = StateFile(tmp_path / "a.json", if_unusable="", if_not_written="", do=put)
+    file.save({"a": 1})
+    file.forget()
+    for work in queue.values():
+        work()
+    await asyncio.wait_for(file.saved(60), 5)
+    assert not file.path.exists()
+
+
 async def test_saved_waits_for_the_newest_and_not_for_ever(tmp_path: Path) -> None:
     works: list[Work] = []
     file = made(tmp_path / "f.json", do=lambda work, _key=None, /: works.append(work))
