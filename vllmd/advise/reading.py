@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 
 import attrs
 
-from vllmd.scrape.families import Family
-from vllmd.scrape.histogram import CumulativeHistogram, read_histogram, read_value
+from vllmd.scrape.families import Family, read_value
+from vllmd.scrape.histogram import CumulativeHistogram, read_histogram
 
 COUNTERS: dict[str, tuple[tuple[bytes, ...], bytes]] = {
     "finished": ((b"vllm:request_success_total",), b"finished_reason"),

@@ -26,6 +26,9 @@ _OURS = b"vllmd_engine"
 _TYPES = frozenset({b"counter", b"gauge", b"histogram", b"summary", b"untyped"})
 _SUFFIXES = (b"_bucket", b"_count", b"_sum", b"")
 
+MOST = 1e15
+"""More than an engine counts in its life; JSON has no infinity, and arithmetic would make one."""
+
 
 @attrs.define
 class Family:
@@ -125,11 +128,18 @@ def _family_of(name: bytes, families: dict[bytes, Family]) -> Family | None:
     return families.setdefault(name, Family(name, b"untyped", b""))
 
 
+def read_value(sample: bytes) -> float | None:
+    """Return a sample's value; None for what is no count: not a number, below 0, beyond measure."""
+    value = float(sample[sample.rindex(b" ") + 1 :])
+    return value if 0 <= value <= MOST else None
+
+
 def total(families: Iterable[Family], name: bytes) -> float | None:
-    """Return the sum of a family's samples; None if there is no such family."""
+    """Return the sum of a family's samples; None if there is no such family, or none is a count."""
     for family in families:
         if family.name == name:
-            return sum(float(sample[sample.rindex(b" ") + 1 :]) for sample in family.samples)
+            found = [v for sample in family.samples if (v := read_value(sample)) is not None]
+            return sum(found) if found else None
     return None
 
 

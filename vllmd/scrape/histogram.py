@@ -5,10 +5,8 @@ from array import array
 
 import attrs
 
-from vllmd.scrape.families import Family
+from vllmd.scrape.families import Family, read_value
 
-MOST = 1e15
-"""More than an engine counts in its life; JSON has no infinity, and arithmetic would make one."""
 _LE = re.compile(rb'[{,]le="([^"]*)"')
 
 
@@ -64,12 +62,6 @@ class CumulativeHistogram:
         if self.count <= 0:
             return None
         return next(b for b, n in zip(self.bounds, self.counts, strict=True) if n >= self.count)
-
-
-def read_value(sample: bytes) -> float | None:
-    """Return a sample's value; None for what is no count: not a number, below 0, beyond measure."""
-    value = float(sample[sample.rindex(b" ") + 1 :])
-    return value if 0 <= value <= MOST else None
 
 
 def read_histogram(family: Family | None) -> CumulativeHistogram | None:

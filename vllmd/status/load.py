@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 import attrs
 
 from vllmd.scrape.derived import RULES
-from vllmd.scrape.families import Family
-from vllmd.scrape.histogram import CumulativeHistogram, read_histogram, read_value
+from vllmd.scrape.families import Family, read_value
+from vllmd.scrape.histogram import CumulativeHistogram, read_histogram
 
 
 def _names(ours: bytes, label: bytes = b"") -> tuple[bytes, ...]:

@@ -1,6 +1,8 @@
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from tests.helpers.make import engine, gpu_device, status
 from vllmd.daemon.probe_views import view_of
 from vllmd.engine.answers import Answers
@@ -64,3 +66,12 @@ def test_tokens_of_a_probe_are_told_to_who_counts_costs() -> None:
     case = Case()
     case.view.spent("one", 20, 16, 1)
     assert case.spent == [("chat", "one", 20, 16, 1)]
+
+
+@pytest.mark.parametrize("value", ["NaN", "+Inf", "-1.0", "1e300"])
+def test_what_is_no_count_is_not_known(value: str) -> None:
+    """It is shown as JSON, which has neither."""
+    case = Case()
+    page = PAGE.replace(b"3.0", value.encode())
+    case.source.last = SimpleNamespace(families=parse_page(page, "chat").families)
+    assert case.view.corrupted() is None

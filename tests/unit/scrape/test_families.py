@@ -2,7 +2,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.helpers.make import DATA
-from vllmd.scrape.families import merge, parse_page
+from vllmd.scrape.families import merge, parse_page, total
 from vllmd.scrape.render import render_text
 
 PAGES = sorted((DATA / "metrics").glob("*.prom"))
@@ -119,3 +119,12 @@ def test_parse_sample_with_a_label_twice_is_left_out(labels: str) -> None:
     [family] = parsed.families
     assert [sample[-1:] for sample in family.samples] == [b"2"]
     assert samples_of(render_text(parsed.families).decode(), "chat")
+
+
+@pytest.mark.parametrize("value", ["NaN", "+Inf", "-1.0", "1e300"])
+def test_total_leaves_out_what_is_no_count(value: str) -> None:
+    """It is reckoned with in whole numbers, and shown as JSON, which has neither."""
+    lines = f'# TYPE vllm:a counter\nvllm:a_total{{engine="0"}} {value}\n'
+    assert total(parse_page(lines.encode(), "chat").families, b"vllm:a_total") is None
+    more = f'{lines}vllm:a_total{{engine="1"}} 3.0\n'
+    assert total(parse_page(more.encode(), "chat").families, b"vllm:a_total") == 3.0
