@@ -168,8 +168,11 @@ class WeightKeeper:
             seconds.
         """
         kept = self._kept
-        if kept.stays and not needless and heard is not None:
-            return None
+        if not needless and heard is not None:
+            if kept.is_late():
+                return RETRY_S
+            if kept.stays:
+                return None
         if kept.state is WeightsState.ABSENT:
             kept.problem = None  # it is about an end that is over
         gone = await self._end(lambda: heard is not None and requests.count != heard)

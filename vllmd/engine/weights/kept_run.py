@@ -62,6 +62,8 @@ class KeptRun:
         self.problem: str | None = None
         self.stays = False
         """Whether they stay when the engine is stopped."""
+        self._late = False
+        """Whether what an earlier daemon was told of that could not be read yet."""
         self._ending = False
         self._look_again_at = 0.0
         self._changing = asyncio.Lock()
@@ -124,10 +126,18 @@ class KeptRun:
 
     def keep(self, *, stay: bool) -> None:
         """Say whether they stay when the engine is stopped; it outlives the daemon."""
-        self.stays = stay
+        self.stays, self._late = stay, False
         loaded = self._loaded()
         if loaded is not None and loaded.kept != stay:
             self.loaded.save(attrs.evolve(loaded, kept=stay))
+
+    def is_late(self) -> bool:
+        """Tell whether it is not known yet if they are to stay; what says so is read again."""
+        if self._late:
+            loaded = self._loaded()
+            self._late = self.loaded.late
+            self.stays = loaded is not None and loaded.kept
+        return self._late
 
     def detach(self) -> None:
         """Leave them as they are, to be found by the next daemon."""
@@ -152,7 +162,7 @@ class KeptRun:
         run, self.problem = client.run, None
         self._take(client)
         loaded = self._loaded()
-        self.stays = loaded is not None and loaded.kept
+        self.stays, self._late = loaded is not None and loaded.kept, self.loaded.late
         emit(
             self._log,
             WeightsAdopted(pid=run["engine_pid"], shim_pid=run["shim_pid"], run_id=run["run_id"]),
@@ -179,7 +189,7 @@ class KeptRun:
             self.state, self.since = state, Moment.now(self._context.clock)
 
     def _is_gone(self) -> None:
-        self._silent, self._ending = None, False
+        self._silent, self._ending, self._late = None, False, False
         self._hands_out_none()
         self._to(WeightsState.ABSENT)
 

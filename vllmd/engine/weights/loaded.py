@@ -51,6 +51,11 @@ class LoadedFile:
         found = self._file.read(_from_json)
         return None if isinstance(found, NotRead) else found
 
+    @property
+    def late(self) -> bool:
+        """Whether it could not be read the last time: nobody knows what is kept."""
+        return self._file.unread is not None
+
     def save(self, loaded: Loaded) -> None:
         """Keep it."""
         self._file.save({**attrs.asdict(loaded), "boot_id": proc.boot_id()})

@@ -13,6 +13,7 @@ from vllmd.engine.weights.keeper import LOAD_LOOK_S
 from vllmd.engine.weights.loaded import Loaded, LoadedFile
 from vllmd.engine.weights.state import WeightsState
 from vllmd.shim.protocol import RUN_RECORD_NAME, RunRecord
+from vllmd.util.state_file import NotRead, StateFile
 
 
 async def test_engine_is_started_when_all_ranks_hand_out_and_not_before(folder: Path) -> None:
@@ -77,6 +78,36 @@ async def test_stop_that_keeps_them_is_known_to_the_next_daemon_and_ends_with_a_
             assert next_daemon.weight_shims == []
             next_daemon.supervisor.stop()
             await next_daemon.until(lambda: bool(scene.weight_shims[0].stops))
+
+
+async def test_weights_that_are_to_stay_are_not_ended_before_that_was_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with kept(folder) as scene:
+        await scene.complete()
+        await scene.until_state(State.READY)
+        scene.supervisor.stop(keep_weights=True)
+        await scene.until_state(State.STOPPED)
+        await scene.supervisor.saved()
+        scene.keeper.detach()
+        next_daemon = KeptScene(folder)
+        own = next_daemon.keeper._kept.loaded._file
+        with monkeypatch.context() as late:
+            late.setattr(own, "read", lambda _: _not_read(own))
+            async with running(next_daemon):
+                await next_daemon.passes(20)
+                assert scene.weight_shims[0].stops == []
+                late.undo()
+                await next_daemon.passes(20)
+                assert scene.weight_shims[0].stops == []
+                status = next_daemon.keeper.status
+                assert status is not None
+                assert status.kept
+
+
+def _not_read(file: StateFile) -> NotRead:
+    file.unread = "no answer"
+    return NotRead("no answer")
 
 
 async def test_end_while_the_engine_serves_is_told_with_its_cause_and_loaded_anew_at_the_next_start(
