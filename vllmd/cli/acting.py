@@ -9,6 +9,7 @@ from vllmd.cli import terminal
 from vllmd.cli.options import chosen_engine, engine_argument, socket_option
 from vllmd.cli.waiting import wait_until
 from vllmd.control.client import ControlClient
+from vllmd.engine.group_interface import GOES_ON
 
 
 def timeout_option(default: float) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -57,7 +58,13 @@ def act(
         renewed = action != "restart" or engine["run_id"] != before
         return bool(engine["state"] == goal and renewed and not _gives_up_weights(engine, action))
 
-    engine = wait_until(client, name, goal, reached, timeout_s)
+    def refused(engine: dict[str, Any]) -> str | None:
+        """Return why there is no restart: the head of the engine's group refuses it."""
+        why: str | None = engine.get("problem")
+        goes_on = engine["run_id"] == before and (why or "").startswith(GOES_ON)
+        return why if action == "restart" and goes_on else None
+
+    engine = wait_until(client, name, goal, reached, timeout_s, refused)
     terminal.echo(f"{name}: {engine['state']}")
 
 

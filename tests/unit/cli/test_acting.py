@@ -3,6 +3,8 @@ from typing import Any
 import pytest
 
 from vllmd.cli import acting
+from vllmd.engine.group_interface import GOES_ON
+from vllmd.errors import HeldError
 
 
 class FakeClient:
@@ -11,11 +13,13 @@ class FakeClient:
     def __init__(self, *looks: tuple[str, str], warning: str | None = None) -> None:
         self.looks = list(looks)
         self.warning = warning
+        self.problem: str | None = None
         self.asked: list[str] = []
 
     def engine(self, name: str) -> dict[str, Any]:
         state, run_id = self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
-        return {"name": name, "state": state, "run_id": run_id, "phase": None}
+        about = {"phase": None, "problem": self.problem, "reason": None}
+        return {"name": name, "state": state, "run_id": run_id, **about}
 
     def act(self, name: str, action: str) -> dict[str, Any]:
         self.asked.append(f"{action} {name}")
@@ -36,3 +40,13 @@ def test_act_restart_waits_for_a_new_run(monkeypatch: pytest.MonkeyPatch) -> Non
     client = FakeClient(("ready", "1"), ("ready", "1"), ("loading", "2"), ("ready", "2"))
     acting.act(client, "chat", "restart", "ready", 5)  # type: ignore[arg-type]
     assert len(client.looks) == 1
+
+
+def test_act_does_not_wait_for_a_restart_that_the_group_refuses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    client = FakeClient(("ready", "1"), ("draining", "1"), ("ready", "1"))
+    client.problem = f"{GOES_ON}the driver has changed"
+    with pytest.raises(HeldError, match="the driver has changed"):
+        acting.act(client, "chat", "restart", "ready", 5)  # type: ignore[arg-type]
