@@ -36,10 +36,12 @@ from tests.verdicts.failures import (
     public_work,
     remote_stores,
     reported_gpus,
+    reported_networks,
     reported_starts,
     support,
     surroundings,
     traps,
+    unseen_kinds,
     various,
     weights,
 )
@@ -66,7 +68,11 @@ SUBJECTS: Mapping[str, tuple[Failure, ...]] = {
     "various": various.FAILURES,
     "downloads": downloads.FAILURES,
     "surroundings": surroundings.FAILURES,
-    "reported": (*reported_starts.FAILURES, *reported_gpus.FAILURES),
+    "reported": (
+        *reported_starts.FAILURES,
+        *reported_networks.FAILURES,
+        *reported_gpus.FAILURES,
+    ),
     "cuda": cuda_errors.FAILURES,
     "stores": remote_stores.FAILURES,
     "model-parts": model_parts.FAILURES,
@@ -79,6 +85,7 @@ SUBJECTS: Mapping[str, tuple[Failure, ...]] = {
     "native": native_ends.FAILURES,
     "makers": other_makers.FAILURES,
     "cut": (*cut_logs.FAILURES, *cut_starts.FAILURES),
+    "seen": unseen_kinds.FAILURES,
     "traps": traps.FAILURES,
 }
 BY_NAME = {failure.name: failure for table in SUBJECTS.values() for failure in table}

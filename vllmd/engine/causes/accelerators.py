@@ -27,9 +27,8 @@ CALL_FAILED: Mapping[str, str] = {
     r"CUBLAS_STATUS_\w+|CUDNN_STATUS_\w+": "torch: aten/src/ATen/cuda/CUDABlas.cpp",
     r"\bUR error|UR_RESULT_ERROR|PI_ERROR_": "torch for Intel's GPUs: SYCL",
     r"\bsynStatus\b": "torch for Gaudi",
-    r"call aclnn\w+ failed|PTA call acl api failed|\bEZ9999: Inner Error": (
-        "torch_npu: csrc/core/npu/NPUException.h, for Ascend"
-    ),
+    r"call aclnn\w+ failed|PTA call acl api failed|\bEZ9999: Inner Error"
+    r"|\bACL \w+ \w+ failed, error code": ("torch_npu: csrc/core/npu/NPUException.h, for Ascend"),
     r"hipError[A-Z]\w+|MIOpen Error|rocBLAS error|miopenStatus": "ROCm's libraries",
     r"unable to find an engine to execute this": "torch: aten/src/ATen/native/cudnn",
     r"Failed to execute the model status=\d+": "torch_neuronx, of AWS Neuron",

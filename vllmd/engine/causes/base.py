@@ -118,7 +118,7 @@ class Found:
         return "\n".join(self.sign.lines)
 
 
-_CALLED = re.compile(r"/json/|/torch/_ops\.py:__call__$")
+_CALLED = re.compile(r"/json/|/torch/_ops\.py:__call__$|/tvm_ffi/\S*:")
 """Where an exception comes from that is of whoever called it."""
 
 

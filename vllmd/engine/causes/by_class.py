@@ -269,6 +269,7 @@ CAUSES = (
             "traceback names; vLLM's issues may have it."
         ),
         unless=UNLESS,
+        signs={r"Duplicated timeseries in CollectorRegistry": "prometheus_client/registry.py"},
         frames=(
             Frame(
                 rf"{_VLLM}(?!{_SETTINGS})|{_PACKAGE}|/multiprocessing/",

@@ -263,6 +263,8 @@ CAUSES = (
                 "MLIR, of triton/compiler/compiler.py; of JAX, for TPUs"
             ),
             r"^LLVM ERROR: (?:Unsupported|Cannot select)": "LLVM's NVPTX and AMDGPU, of Triton",
+            r"\b(?:un|not )available (?:for \S+ )?on (?:this|the|(?:the )?current) "
+            r"(?:platform|GPU|device)": "vllm/model_executor/layers/quantization",
             r"limit is not supported on this architecture": "CUDA: cudaErrorUnsupportedLimit",
             r"too many resources requested for launch": "CUDA: cudaErrorLaunchOutOfResources",
         },

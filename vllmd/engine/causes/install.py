@@ -240,7 +240,9 @@ CAUSES = (
         rank=Rank.NAMED,
         explanation="CUDA was used in the process that vLLM then forked its workers from.",
         advice="Set VLLM_WORKER_MULTIPROC_METHOD=spawn in the engine's env.",
-        signs={r"Cannot re-initialize CUDA in forked subprocess": "torch/cuda/__init__.py"},
+        signs={
+            r"Cannot re-initialize \w+ in forked subprocess": "torch/cuda, torch/xpu, torch_npu"
+        },
     ),
     Cause(
         name="main_guard_missing",

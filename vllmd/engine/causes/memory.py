@@ -5,7 +5,7 @@ import re
 from vllmd.engine.causes import accelerators
 from vllmd.engine.causes.base import Cause, Found, Frame, Kind, Rank, Told, number
 from vllmd.engine.log_reading.phase import Phase
-from vllmd.engine.log_reading.tracebacks import Thrown
+from vllmd.engine.log_reading.thrown import Thrown
 
 _WHEN = {
     Phase.LOADING: "while the model was loaded",

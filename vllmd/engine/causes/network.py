@@ -214,7 +214,7 @@ CAUSES = (
             "/etc/hosts."
         ),
         signs={
-            r"[Gg]loo.*(?:127\.0\.0\.1|\[::1\]|localhost)|connectFullMesh.*127\.0\.0\.1": (
+            r"(?:[Gg]loo|connectFullMesh).*(?:\b127(?:\.\d+){3}|\[::1\]|localhost)": (
                 "torch: third_party/gloo"
             ),
             r"Unable to resolve hostname to a \(local\) address": "torch: ProcessGroupGloo.cpp",

@@ -66,7 +66,15 @@ def choose(causes: Sequence[Cause], facts: Facts) -> Diagnosis | None:
         named = best[0].diagnosis(facts, best[1])
         if best[0].weak or (named.kind in WALLS and best[0].starting and _may_be_work(best[1])):
             return suspected(named)
-    return best[0].diagnosis(facts, best[1], evidence=tuple(warned[:1]))
+    named = best[0].diagnosis(facts, best[1], evidence=tuple(warned[:1]))
+    if best[1] is not None and best[0].starting and named.kind in WALLS and _was_at_work(best[1]):
+        return suspected(named)
+    return named
+
+
+def _was_at_work(found: Found) -> bool:
+    """Tell whether a worker that had started said it, and nothing says that the engine started."""
+    return "hit an exception" in _header(found.sign) and _may_be_work(found)
 
 
 def _refined(causes: Sequence[Cause], facts: Facts, ended: Diagnosis | None) -> Diagnosis | None:

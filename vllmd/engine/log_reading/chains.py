@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import attrs
 
-from vllmd.engine.log_reading.tracebacks import Thrown
+from vllmd.engine.log_reading.thrown import Thrown
 
 
 class Depth(enum.IntEnum):

@@ -22,6 +22,8 @@ _HEADS = tuple(
         # vLLM: 'ERROR 11-18 18:07:28 engine.py:366] x', since 0.8 '… [engine.py:366] x'
         rf"{_L} (?P<at>\d\d-\d\d \d\d:\d\d:\d\d)(?:[.,]\d+)? (?:\[(?P<place>[^\]\s]+)\]"
         rf"|(?P<old>[^\]\s]+)\])(?:\s|$)",
+        # the same without its time: VLLM_LOGGING_CONFIG, or who shows it
+        rf"{_L} \[(?P<place>[\w./]+\.py:\d+)\](?:\s|$)",
         # uvicorn: 'INFO:     x'
         rf"{_L}:\s{{2,}}",
         # Python's own: 'ERROR:root:x'

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 
 from vllmd.engine.log_reading.entries import Entry
-from vllmd.engine.log_reading.tracebacks import Thrown
+from vllmd.engine.log_reading.thrown import Thrown
 from vllmd.logs.milestones import READY
 
 

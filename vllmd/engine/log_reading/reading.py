@@ -12,7 +12,8 @@ from vllmd.engine.log_reading.phase import Phase, last_step, phase_by_lines, pha
 from vllmd.engine.log_reading.runs import last_run
 from vllmd.engine.log_reading.serving import at_work, is_end_of_work, ready_from
 from vllmd.engine.log_reading.sign import LOST, Sign, reason_of
-from vllmd.engine.log_reading.tracebacks import Thrown, read_exceptions
+from vllmd.engine.log_reading.thrown import Thrown
+from vllmd.engine.log_reading.tracebacks import read_exceptions
 from vllmd.logs import milestones
 
 FATAL = re.compile("|".join(map(re.escape, milestones.FATAL)))
@@ -96,6 +97,9 @@ _OF_A_WORKER = re.compile(r"Worker failed with error '(?P<said>(?!', please).+)"
 _CHECK = "', please check the stack trace above for the root cause"
 LINE_CHARS = 4000
 """How much of a line is looked at: what a request put into a message may be of any length."""
+_SHUT_DOWN = re.compile(r"^(?:\[shutdown\] )?(?:EngineCore: )?[Ss]hutdown complete")
+_GONE = re.compile(r"Engine ?[Cc]ore .*(?:died|exited) unexpectedly")
+"""What a client says of a core that has ended, also of one that it had asked to."""
 _NATIVE_LINES = 12
 _BACK_S, _BACK_LINES = 90, 500
 """How far before the first fatal line its own cause may be printed."""
@@ -367,10 +371,13 @@ def _of_lines(
     for each in thrown:
         for index in range(each.begin, each.end):
             inside.setdefault(index, set()).add(each.entry.stream)
+    shut_down = any(entry.quiet and _SHUT_DOWN.match(entry.text) for entry in entries)
     for index in range(max(0, since or 0), len(entries)):
         entry = entries[index]
         text = entry.text
         if entry.quiet or not text.strip() or text[0] in "^~":
+            continue
+        if shut_down and _GONE.search(text):
             continue
         if entry.level in LOUD:
             if entry.stream in inside.get(index, ()):

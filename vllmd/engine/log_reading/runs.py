@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from vllmd.engine.log_reading.entries import QUIET, Entry
-from vllmd.engine.log_reading.tracebacks import Thrown
+from vllmd.engine.log_reading.thrown import Thrown
 from vllmd.logs.milestones import BANNERS, READY
 
 _BANNERS = (*BANNERS, "█     █     █▄")
@@ -38,6 +38,7 @@ _AT_IMPORT = ("ImportError", "ModuleNotFoundError", "SyntaxError")
 def last_run(entries: Sequence[Entry], thrown: Sequence[Thrown]) -> int:
     """Return the index of the first entry of the last run."""
     begin = _by_banner(entries)
+    begin = max(begin, _after_it_failed(entries, thrown, begin))
     begin = max(begin, _before_its_banner(entries, thrown, begin))
     return max(begin, _after_it_served(entries, thrown, begin))
 
@@ -59,6 +60,20 @@ def _by_banner(entries: Sequence[Entry]) -> int:
                 seen = dict.fromkeys(_BANNERS, -1)
             seen[mark] = index
             pid = entry.pid if entry.pid is not None else pid
+    return begin
+
+
+def _after_it_failed(entries: Sequence[Entry], thrown: Sequence[Thrown], begin: int) -> int:
+    """Find the start of a run after one that failed, whose own beginning is cut off."""
+    ended = [t for t in thrown if t.begin >= begin and _OVER.search(t.message) and not t.ignored]
+    if not ended:
+        return begin
+    for index in range(ended[-1].end, len(entries)):
+        entry = entries[index]
+        other = entry.pid is None or entry.pid != ended[-1].entry.pid
+        early = _EARLY.search(entry.text) or any(mark in entry.text for mark in _BANNERS)
+        if entry.level in ("info", None) and early and other and not _siblings(entry):
+            return index
     return begin
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from vllmd.engine.log_reading.entries import Entry
 from vllmd.engine.log_reading.phase import is_ready
-from vllmd.engine.log_reading.tracebacks import Thrown
+from vllmd.engine.log_reading.thrown import Thrown
 from vllmd.logs.milestones import BANNERS
 
 _AT_WORK = re.compile(

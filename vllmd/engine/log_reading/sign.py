@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import attrs
 
 from vllmd.engine.log_reading.entries import Entry
-from vllmd.engine.log_reading.tracebacks import Thrown
+from vllmd.engine.log_reading.thrown import Thrown
 
 LOST = re.compile(
     r"^(?:ConnectionResetError|BrokenPipeError|EOFError|ConnectionRefusedError)\b"

@@ -3,9 +3,8 @@
 import re
 from collections.abc import Sequence
 
-import attrs
-
 from vllmd.engine.log_reading.entries import Entry, Stream
+from vllmd.engine.log_reading.thrown import MAX_MORE, Thrown, is_broken_off, mend_sentence, says
 from vllmd.logs.milestones import TRACEBACK
 
 _FRAME = re.compile(r'\s*File ["“](?P<file>[^"”]+)["”], line \d+(?:, in (?P<function>.+))?')
@@ -33,6 +32,15 @@ _UNCAUGHT = re.compile(
 """What RunPod's worker prints in the place of a traceback."""
 _DOTTED = re.compile(r"(?P<type>(?:[a-z_]\w*\.)+[A-Z]\w+): (?P<message>.*)$")
 """An exception with its module, in a line that is an error."""
+_OF_A_MODULE = re.compile(r"(?P<type>(?:[a-z_]\w*\.){2,}[A-Z]\w+): (?P<message>.*)$")
+"""An exception with its package and module, wherever it stands."""
+_NOTEBOOK = re.compile(r"(?P<name>[A-Z]\w+) {2,}Traceback \(most recent call last\)$")
+"""How IPython, of notebooks, begins a traceback: with the name that it ends with."""
+_CELL = re.compile(
+    r"(?:File )?(?P<file>[^\s:()]+\.pyx?)(?::\d+,)? in (?P<function>[\w.<>]+)"
+    r"|(?:Cell In\s?\[\d+\]|<ipython-input-[\w-]+>)(?:, line \d+$|:\d+(?:, in | in |$)| in )"
+)
+"""A frame there: ``File ~/v/llm.py:123, in LLM.__init__(self)``, ``/v/llm.py in f(x)``."""
 _QUOTING = re.compile(r"(?:Error|Exception):$")
 """An exception whose message is another one's traceback."""
 _GROUP = re.compile(r"^\s*(?:\+-?[-+ \d]*|\|)\s?")
@@ -54,68 +62,6 @@ _IGNORED = (
 )
 """Before the traceback of what nobody waits for: no process ends of it."""
 _IGNORED_FILES = ("multiprocessing/resource_tracker.py",)
-_WORK = frozenset({"main", "cmd", "run", "run_server", "run_server_worker", "run_engine_core"})
-"""Functions that a program is in once its modules are there."""
-_RUNPY = ("_run_module_as_main", "_run_code")
-"""What ``python -m`` runs a module by, which is the program then."""
-MAX_MORE = 14
-"""Lines of a message after its first; a compiler's output may be long."""
-
-
-@attrs.define(slots=True, eq=False)
-class Thrown:
-    """One exception: its name and message, where it is printed, and what led to it.
-
-    `begin` and `end` are indices of entries, the last one excluded.
-    """
-
-    type: str
-    message: str
-    begin: int
-    end: int
-    entry: Entry
-    more: tuple[str, ...] = ()
-    """The lines of the message after its first."""
-    files: tuple[str, ...] = ()
-    """Of its frames, the outermost first."""
-    functions: tuple[str, ...] = ()
-    code: str = ""
-    """The line that raised it, where the output has it."""
-    header: str = ""
-    """What was said before its traceback."""
-    before: "Thrown | None" = None
-    """The exception that led to it."""
-    has_traceback: bool = True
-    ignored: bool = False
-
-    @property
-    def text(self) -> str:
-        """What the exception's own line says."""
-        return f"{self.type}: {self.message}" if self.message else self.type
-
-    @property
-    def name(self) -> str:
-        """The exception's name without its module."""
-        return self.type.rsplit(".", 1)[-1]
-
-    @property
-    def at_import(self) -> bool:
-        """Whether a module could not be imported, whatever was raised then."""
-        own = self.functions
-        while own[:1] and own[0] in _RUNPY:
-            own = own[1:]
-        return "<module>" in own[1:] and _WORK.isdisjoint(own)
-
-    @property
-    def is_main(self) -> bool:
-        """Whether it ended a program that somebody started, not a process that vLLM made."""
-        return bool(
-            self.has_traceback
-            and self.entry.level is None
-            and self.functions
-            and self.functions[0] in ("<module>", "_run_module_as_main")
-            and self.files[0] != "<string>"
-        )
 
 
 class _OpenTraceback:
@@ -130,6 +76,8 @@ class _OpenTraceback:
         self.code = ""
         self.files: list[str] = []
         self.functions: list[str] = []
+        self.notebook: str | None = None
+        """The exception's name, where a notebook printed it."""
         self.flat = False
         """Whether a collector took the indents away: code lines look like any other then."""
 
@@ -151,6 +99,7 @@ class _Stream:
             while self.more and not self.more[-1].strip():
                 self.more.pop()
             self.last.more = tuple(self.more)
+            mend_sentence(self.last)
         self.more = []
 
 
@@ -158,7 +107,13 @@ def read_exceptions(entries: Sequence[Entry]) -> list[Thrown]:
     """Return the exceptions of an output in the order of their lines."""
     streams: dict[Stream, _Stream] = {}
     found: list[Thrown] = []
+    silent: Thrown | None = None
     for index, entry in enumerate(entries):
+        if silent is not None and says(silent, index, entry):
+            continue
+        if silent is not None:
+            mend_sentence(silent)
+            silent = None
         if entry.quiet:
             stream = streams.get(entry.stream)
             if stream is None:
@@ -169,8 +124,11 @@ def read_exceptions(entries: Sequence[Entry]) -> list[Thrown]:
             _take_header(stream, entries[index - 1], entry)
         if (new := _read(stream, index, entry)) is not None:
             found.append(new)
+            silent = new if is_broken_off(new, entry) else None
     for stream in streams.values():
         stream.close_message()
+    if silent is not None:
+        mend_sentence(silent)
     return found
 
 
@@ -196,11 +154,17 @@ def _read(stream: _Stream, index: int, entry: Entry) -> Thrown | None:
     if text.rstrip().endswith(TRACEBACK) and '"' not in text[: -len(TRACEBACK)]:
         _begin(stream, index, text.rstrip())
         return None
+    if entry.level is None and (cells := _NOTEBOOK.match(text)) is not None:
+        _begin(stream, index, "")
+        assert stream.open is not None, "it was opened"
+        stream.open.notebook = cells["name"]
+        return None
     if stream.cut and stream.open is None and _WHOLE_FRAME.match(text):
         stream.said = ""
         _begin(stream, index, "")
     if stream.open is not None:
-        return _in_traceback(stream, index, entry, text)
+        inside = _in_notebook if stream.open.notebook is not None else _in_traceback
+        return inside(stream, index, entry, text)
     stream.cut = stream.cut and text[:1] in ("", " ", "\t", "^", "~")
     return _outside(stream, index, entry, text)
 
@@ -289,7 +253,27 @@ def _in_traceback(stream: _Stream, index: int, entry: Entry, text: str) -> Throw
     if named is None:
         stream.said = text.strip()
         return None
+    return _end(stream, under_way, index, entry, named)
+
+
+def _in_notebook(stream: _Stream, index: int, entry: Entry, text: str) -> Thrown | None:
+    under_way = stream.open
+    assert under_way is not None, "the caller looked"
+    if (frame := _CELL.match(text)) is not None:
+        under_way.files.append(frame["file"] or "<cell>")
+        under_way.functions.append((frame["function"] or "<module>").rsplit(".", 1)[-1])
+        return None
+    named = _AFTER_FRAMES.match(text)
+    if named is None or named["type"].rsplit(".", 1)[-1] != under_way.notebook:
+        return None
+    return _end(stream, under_way, index, entry, named)
+
+
+def _end(
+    stream: _Stream, under_way: _OpenTraceback, index: int, entry: Entry, named: re.Match[str]
+) -> Thrown:
     ignored = under_way.ignored or any(file.endswith(_IGNORED_FILES) for file in under_way.files)
+    stream.open = None
     stream.last = Thrown(
         named["type"],
         (named["message"] or "").strip(),
@@ -310,7 +294,7 @@ def _alone(text: str, entry: Entry) -> re.Match[str] | None:
     """Return what names an exception in a line that is behind no traceback."""
     if entry.quiet or not text or not (text[0].isalpha() or text[0] == "_"):
         return None
-    found = _NAMED.match(text) or _UNCAUGHT.match(text)
+    found = _NAMED.match(text) or _UNCAUGHT.match(text) or _OF_A_MODULE.match(text)
     if found is None and entry.level is not None:
         found = _REPR.match(text) or _DOTTED.match(text)
     return found

@@ -9,6 +9,8 @@ from typing import Any
 
 import attrs
 
+from vllmd.engine.log_reading.pasted import unpasted
+
 _ANSI = re.compile(r"(?:\x1b|\\x1b|#033|\^\[)\[[0-9;?]*[A-Za-z]|\[(?:0|\d;\d+|0;0|\d\d)m")
 """Colours; some collectors take the escape character away and leave the rest, rsyslog writes it
 as ``#033`` and the end of a line as ``#015``, ``cat -v`` as ``^[`` and ``^M``."""
@@ -34,11 +36,13 @@ _WRAPPER = re.compile(
     r"|\[(?:INFO|WARN|ERROR)\] (?:vllm[\w.-]*|[\w.-]*vllm): "
     r"|[a-z0-9]{8,20}\[(?:info|warning|error)\]"
     r"|│\s"
+    r"|\d{1,7}[:-](?=[A-Z][a-z]{2}\s|\([A-Za-z]|\d{4}-|(?:INFO|WARNING|ERROR) )"
+    r"|\s{1,40}(?=\([A-Za-z][\w ]* pid=\d+\) )"
     rf"|{_TIME}(?:\s+\|)?(?:\s|$))"
 )
 """docker -t, compose and swarm, PM2, CRI, journald (short, short-iso, with-unit) and syslog,
 Google's and others' stamps, kubectl --prefix, SkyPilot, SageMaker's server (DJL), RunPod, Modal, a
-frame of a terminal.
+frame of a terminal; ``grep -n``, an indent (of a list, of a document) before a process's name.
 
 Source: the formats' own pages; public reports of vLLM's failures quote all of them.
 """
@@ -103,7 +107,7 @@ class Bare:
 
 def bare_lines(lines: Sequence[str]) -> Iterator[Bare]:
     """Yield the lines as vLLM printed them; a JSON record may have several."""
-    lines = _undoubled(_records(lines))
+    lines = unpasted(_undoubled(_records(lines)))
     learnt = _learnt(lines)
     of_collector = _levels_of_a_collector(lines)
     parts: dict[str, str] = {}
@@ -191,6 +195,8 @@ def _learnt(lines: Sequence[str]) -> re.Pattern[str] | None:
         return None
     form, count = forms.most_common(1)[0]
     pattern = re.compile(form)
+    if own == 1 and form in sure and sum(1 for text in sample if text.strip()) == 1:
+        return pattern  # the only line that there is: somebody's words stand before it
     if count > 1 and count * 2 > own and form in sure:
         return pattern
     same = sum(pattern.match(text) is not None for text in sample)

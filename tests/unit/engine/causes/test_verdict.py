@@ -216,3 +216,22 @@ def test_choose_takes_a_dead_engine_that_is_noticed_first_for_an_echo_of_its_exc
     own = [engine + line for line in ("Error", TRACE[0], step, "KeyError: 'x'")]
     assert cause_of("0", dead, *own) == "engine_bug"
     assert cause_of("0", dead) == "engine_core_died"
+
+
+def test_a_core_that_said_that_it_shut_down_is_not_one_that_died() -> None:
+    gone = "ERROR 05-12 11:36:01 [core_client.py:704] Engine core proc EngineCore died unexpectedly"
+    asked = "(EngineCore pid=970) INFO 05-12 11:36:00 [core.py:1224] Shutdown complete"
+    assert cause_of("0", gone) == "engine_core_died"
+    assert cause_of("0", asked, gone) is None
+
+
+def test_what_a_worker_at_work_says_is_no_wall_unless_something_says_that_it_started() -> None:
+    lines = thrown(
+        "AttributeError: module 'torch.distributed' has no attribute 'recv'",
+        header="WorkerProc hit an exception.",
+    )
+    found = choose(CAUSES, Facts("0", tuple(lines)))
+    assert found is not None
+    assert (found.cause, found.perhaps, found.kind) == ("unknown", "broken_install", Kind.UNKNOWN)
+    failed = CORE + "EngineCore failed to start."
+    assert cause_of("1", *lines, failed) == "broken_install"

@@ -3,7 +3,8 @@ import time
 from vllmd.engine.log_reading.chains import Depth, chains_of, ending
 from vllmd.engine.log_reading.entries import read_entries
 from vllmd.engine.log_reading.reading import read_output
-from vllmd.engine.log_reading.tracebacks import Thrown, read_exceptions
+from vllmd.engine.log_reading.thrown import Thrown
+from vllmd.engine.log_reading.tracebacks import read_exceptions
 from vllmd.logs.milestones import TRACEBACK
 
 WORKER = "(Worker_TP0 pid=9) ERROR 11-23 19:06:43 [m.py:5] "

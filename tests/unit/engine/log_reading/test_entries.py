@@ -7,6 +7,7 @@ from vllmd.engine.log_reading.entries import read_entries
     ("line", "process", "level", "place", "text"),
     [
         ("ERROR 11-18 18:07:28 engine.py:366] x", None, "error", "engine.py:366", "x"),
+        ("(A pid=1) ERROR [v1/core.py:8] x", "A", "error", "v1/core.py:8", "x"),
         ("INFO 04-30 10:20:01 [core.py:58] x", None, "info", "core.py:58", "x"),
         (
             "ERROR 04-30 10:20:01.123 [v1/engine/core.py:8] x",

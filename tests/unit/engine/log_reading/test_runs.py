@@ -90,3 +90,10 @@ def test_last_run_does_not_begin_with_a_second_word_of_a_dead_engine() -> None:
     dead = [own[0], '  File "run.py", line 1, in <module>', "vllm.v1.EngineDeadError: see above"]
     entries = read_entries([*own, *dead, *dead])
     assert last_run(entries, read_exceptions(entries)) == 0
+
+
+def test_last_run_begins_after_one_that_failed_and_whose_beginning_is_cut() -> None:
+    again = "(APIServer pid=9) INFO 02-22 06:35:35 [utils.py:325]  ▄▄ ▄█ █     █  version 0.15.1"
+    assert begin_of([*FAILED, "x", again]) == 2
+    assert begin_of([*FAILED, again.replace("pid=9", "pid=1")]) == 0, "it says so itself"
+    assert begin_of([*FAILED, again.replace("APIServer", "ApiServer_2")]) == 0, "one of several"

@@ -1,7 +1,8 @@
 import json
 
 from vllmd.engine.log_reading.entries import read_entries
-from vllmd.engine.log_reading.tracebacks import Thrown, read_exceptions
+from vllmd.engine.log_reading.thrown import Thrown
+from vllmd.engine.log_reading.tracebacks import read_exceptions
 
 TRACE = """Traceback (most recent call last):
   File "/a/hub.py", line 3, in get
@@ -153,3 +154,62 @@ def test_read_exceptions_know_an_exception_by_its_words_alone() -> None:
     assert only.text == "ValueError: no such model"
     (only,) = exceptions("Exception: could not read the file")
     assert only.text == "Exception: could not read the file"
+
+
+def test_read_exceptions_takes_bare_lines_behind_a_process_for_its_message() -> None:
+    (one,) = exceptions(
+        "(EngineCore pid=7) ERROR 10-08 20:33:48 [core.py:708] ValueError: \n"
+        "To serve at least one request with the model's max seq len (40960), \n"
+        "(5.62 GiB KV cache is needed.\n"
+        "(EngineCore pid=7) INFO 10-08 20:33:49 [core.py:1] x"
+    )
+    assert one.message == "To serve at least one request with the model's max seq len (40960),"
+    assert one.more == ("(5.62 GiB KV cache is needed.",)
+    (other,) = exceptions("(APIServer pid=1) KeyError\nwarnings.warn(")
+    assert (other.message, other.more) == ("", ())
+
+
+def test_read_exceptions_mends_a_sentence_that_was_broken_for_its_length() -> None:
+    broken = "CUDA error: CUDA driver version is\ninsufficient for CUDA runtime version\nSet it."
+    for prefix in ("(RayWorkerWrapper pid=5) ", ""):
+        (one,) = exceptions(f"{prefix}RuntimeError: {broken}")
+        assert one.message == (
+            "CUDA error: CUDA driver version is insufficient for CUDA runtime version"
+        )
+        assert one.more == ("Set it.",)
+    (whole,) = exceptions("(A pid=5) RuntimeError: an error that is told in one sentence.\nin x")
+    assert (whole.message, whole.more) == ("an error that is told in one sentence.", ())
+    (short,) = exceptions("(A pid=5) RuntimeError: too short\nfor a line that was broken")
+    assert short.message == "too short"
+
+
+def test_read_exceptions_reads_the_traceback_of_a_notebook() -> None:
+    (one,) = exceptions(
+        """OutOfMemoryError                          Traceback (most recent call last)
+Cell In[13], line 43
+     41     raise ValueError(model)
+---> 43 llm = LLM(
+
+File ~/v/lib/python3.11/site-packages/vllm/entrypoints/llm.py:123, in LLM.__init__(self, model)
+--> 123 self.llm_engine = LLMEngine.from_engine_args(
+
+/opt/v/site-packages/torch/_ops.py in __call__(self, *args)
+--> 854     return self._op(*args)
+
+OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB
+It said more."""
+    )
+    assert one.functions == ("<module>", "__init__", "__call__")
+    assert one.files[1:] == (
+        "~/v/lib/python3.11/site-packages/vllm/entrypoints/llm.py",
+        "/opt/v/site-packages/torch/_ops.py",
+    )
+    assert one.message == "CUDA out of memory. Tried to allocate 2 GiB"
+    assert one.more == ("It said more.",)
+    assert one.is_main
+
+
+def test_read_exceptions_knows_one_with_its_module_by_that_alone() -> None:
+    (one,) = exceptions("triton.runtime.errors.OutOfResources: shared memory, Required: 66560")
+    assert (one.name, one.has_traceback) == ("OutOfResources", False)
+    assert exceptions("vllm.Cli: words, of no module of a package") == []

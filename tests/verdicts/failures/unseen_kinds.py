@@ -1,0 +1,48 @@
+"""Kinds that were seen among the unseen logs of 2025 and 2026, and were not known at first sight."""
+
+from tests.verdicts.failures.cut_logs import cut
+from tests.verdicts.failures.rows import rows
+from tests.verdicts.model import V1, Failure, Phase, Said, Who
+
+FAILURES: tuple[Failure, ...] = (
+    *rows(
+        Phase.INITIALIZATION,
+        Who.WORKER,
+        r"""
+seen-npu-fork | fork_cuda | wall | torch_npu/npu/__init__.py:_lazy_init | RuntimeError: Cannot re-initialize NPU in forked subprocess. To use NPU with multiprocessing, you must use the 'spawn' start method
+seen-gloo-127-0-1-1 | gloo_loopback | either | torch/distributed/distributed_c10d.py:_new_process_group_helper | RuntimeError: Gloo connectFullMesh failed with [../third_party/gloo/gloo/transport/tcp/pair.cc:144] no error, Connection refused, remote=[127.0.1.1]:17308
+""",
+    ),
+    *rows(
+        Phase.WARM_UP,
+        Who.CORE,
+        r"""
+seen-no-kernels-here | gpu_unsupported missing_kernels | wall | vllm/model_executor/layers/quantization/modelopt.py:__init__ | ValueError: FlashInfer kernels unavailable for ModelOptNvFp4FusedMoE on current platform
+seen-metrics-twice | engine_bug config_rejected | either | prometheus_client/registry.py:register | ValueError: Duplicated timeseries in CollectorRegistry: {'vllm:kv_offload_total_bytes'}
+""",
+    ),
+    *rows(
+        Phase.SERVING,
+        Who.WORKER,
+        r"""
+seen-acl-sync | cuda_error gpu_fault | either | vllm_ascend/worker/model_runner_v1.py:execute_model | RuntimeError: ACL stream synchronize failed, error code:507018
+""",
+    ),
+    cut(
+        "seen-shut-down-in-order",
+        "unknown",
+        False,
+        "",
+        "vllm/v1/engine/core.py 0.20 to 0.25, core_client.py: a script that ran to its end",
+        Said("Processed prompts: 100%|██████████| 4/4 [00:03<00:00,  1.20it/s]"),
+        Said("Shutdown initiated (timeout=0)", Who.CORE, "INFO", "core.py:1201"),
+        Said("Shutdown complete", Who.CORE, "INFO", "core.py:1224"),
+        Said(
+            "Engine core proc EngineCore died unexpectedly, shutting down client.",
+            Who.API,
+            "ERROR",
+            "core_client.py:704",
+        ),
+        versions=V1,
+    ),
+)
