@@ -156,33 +156,6 @@ def test_read_exceptions_know_an_exception_by_its_words_alone() -> None:
     assert only.text == "Exception: could not read the file"
 
 
-def test_read_exceptions_takes_bare_lines_behind_a_process_for_its_message() -> None:
-    (one,) = exceptions(
-        "(EngineCore pid=7) ERROR 10-08 20:33:48 [core.py:708] ValueError: \n"
-        "To serve at least one request with the model's max seq len (40960), \n"
-        "(5.62 GiB KV cache is needed.\n"
-        "(EngineCore pid=7) INFO 10-08 20:33:49 [core.py:1] x"
-    )
-    assert one.message == "To serve at least one request with the model's max seq len (40960),"
-    assert one.more == ("(5.62 GiB KV cache is needed.",)
-    (other,) = exceptions("(APIServer pid=1) KeyError\nwarnings.warn(")
-    assert (other.message, other.more) == ("", ())
-
-
-def test_read_exceptions_mends_a_sentence_that_was_broken_for_its_length() -> None:
-    broken = "CUDA error: CUDA driver version is\ninsufficient for CUDA runtime version\nSet it."
-    for prefix in ("(RayWorkerWrapper pid=5) ", ""):
-        (one,) = exceptions(f"{prefix}RuntimeError: {broken}")
-        assert one.message == (
-            "CUDA error: CUDA driver version is insufficient for CUDA runtime version"
-        )
-        assert one.more == ("Set it.",)
-    (whole,) = exceptions("(A pid=5) RuntimeError: an error that is told in one sentence.\nin x")
-    assert (whole.message, whole.more) == ("an error that is told in one sentence.", ())
-    (short,) = exceptions("(A pid=5) RuntimeError: too short\nfor a line that was broken")
-    assert short.message == "too short"
-
-
 def test_read_exceptions_reads_the_traceback_of_a_notebook() -> None:
     (one,) = exceptions(
         """OutOfMemoryError                          Traceback (most recent call last)
