@@ -89,3 +89,35 @@ def test_systemctl_stop_on_the_head_has_the_member_wait(made: Hosts) -> None:
     made.wait("the member waits", lambda: made.members[0].state == "waiting", 60)
     made.head.site.start()
     made.serve(after=before)
+
+
+def test_restart_on_a_member_that_the_head_refuses_is_said_at_once(made: Hosts) -> None:
+    """The head's configuration is broken: what serves there would not start again."""
+    head, member = made.head.site, made.members[0].site
+    before, text, under = made.generation, head.config.read_text(), head.under
+    state = f"STATE_DIRECTORY={head.folder}/state"
+    head.under = (*under, "env", state, "sh", "-c", 'exec "$@" --service', "sh")
+
+    def begin(text: str) -> None:
+        head.kill_daemon()
+        head.config.write_text(text)
+        head.start()
+        made.serve(120)
+
+    begin(text)  # this one is kept, for when it cannot be read
+    begin(text.replace('mode = "', 'mode = "no-'))
+    try:
+        began = time.monotonic()
+        done = member.vllmd("restart", "big", "--wait", "--timeout", "100")
+        took_s = time.monotonic() - began
+        assert done.returncode == 65, done.stderr
+        assert f"the head, {made.head.address}, refuses the restart: big runs" in done.stderr
+        assert took_s < 30
+        made.serve(60)
+        assert made.generation == before
+        assert made.head.ask() == 200
+    finally:
+        head.under = under
+        begin(text)
+    assert member.vllmd("restart", "big", "--wait", "--timeout", "100").returncode == 0
+    assert made.generation != before

@@ -9,7 +9,6 @@ from vllmd.cli import terminal
 from vllmd.cli.options import chosen_engine, engine_argument, socket_option
 from vllmd.cli.waiting import wait_until
 from vllmd.control.client import ControlClient
-from vllmd.engine.group_interface import GOES_ON
 
 
 def timeout_option(default: float) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -58,14 +57,15 @@ def act(
         renewed = action != "restart" or engine["run_id"] != before
         return bool(engine["state"] == goal and renewed and not _gives_up_weights(engine, action))
 
-    def refused(engine: dict[str, Any]) -> str | None:
-        """Return why there is no restart: the head of the engine's group refuses it."""
-        why: str | None = engine.get("problem")
-        goes_on = engine["run_id"] == before and (why or "").startswith(GOES_ON)
-        return why if action == "restart" and goes_on else None
-
+    refused = None if action == "stop" else _refused_by_group
     engine = wait_until(client, name, goal, reached, timeout_s, refused)
     terminal.echo(f"{name}: {engine['state']}")
+
+
+def _refused_by_group(engine: dict[str, Any]) -> str | None:
+    """Return what the head of its group does not do, of what was just asked for."""
+    group = engine.get("group")
+    return group.get("refused") if group else None  # not of an older daemon
 
 
 def _gives_up_weights(engine: dict[str, Any], action: str) -> bool:

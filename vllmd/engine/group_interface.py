@@ -63,6 +63,8 @@ class GroupStatus:
     """What the next start waits for."""
     awaited: AwaitedHost | None = None
     """The host that `waits_for` or `red` is about."""
+    refused: str | None = None
+    """What the head did not do of what somebody wanted here last, and why."""
     failed_host: str | None = None
     """On which host the last generation that failed ended first."""
     failure: str | None = None

@@ -2,14 +2,14 @@
 
 import asyncio
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import structlog
 
 from vllmd.config.group import GroupConfig, ThisHost
 from vllmd.engine.exits import GROUP_LOST, Exit
-from vllmd.engine.group_interface import AwaitedHost, EngineGroup, GroupEnd, GroupStatus
+from vllmd.engine.group_interface import EngineGroup, GroupEnd, GroupStatus
 from vllmd.engine.liveness.rank_probe import AskRank, Heeds
 from vllmd.engine.liveness.reading import Reading
 from vllmd.engine.operator_requests import OperatorRequests
@@ -17,11 +17,12 @@ from vllmd.engine.status import EngineStatus
 from vllmd.groups import rules
 from vllmd.groups.failures import GroupFailures, end_of, own_trouble
 from vllmd.groups.own import Identity, OwnEngine
-from vllmd.groups.page import EndOfPart, GroupPage, role_of
+from vllmd.groups.page import EndOfPart, GroupPage
 from vllmd.groups.peers import PeerWatch
 from vllmd.groups.ranks import GroupRanks
 from vllmd.groups.rules import Decision, Limits, Own
 from vllmd.groups.silence import Silences
+from vllmd.groups.standing import status_of
 from vllmd.groups.wishes import GroupWishes
 from vllmd.util.clock import wait_event
 from vllmd.util.loop_lag import LoopLag
@@ -74,7 +75,9 @@ class GroupPart(EngineGroup):
         self.ends_hung = True
         self.ranks: GroupRanks | None = None
         if rank == 0:
-            self.ranks = GroupRanks(group, self.peers, lag, own, lambda: self._is_older)
+            self.ranks = GroupRanks(
+                group, self.peers, lag, own, lambda: self._is_older, lambda: self.limits
+            )
         self._failures = GroupFailures(group.hosts[rank].name, self.peers, lag, self._log)
         self._came = asyncio.Event()
         self._kick = asyncio.Event()
@@ -173,7 +176,7 @@ class GroupPart(EngineGroup):
         if not own.looked.is_set():
             return
         if self.is_member:
-            self._wishes.hear(self.peers[0].page)
+            self._wishes.hear(self.peers[0].page, self.peers[0].asked_at)
         else:
             self._wishes.look([peer.page for peer in self.peers.values() if peer.page])
         step = self._decided(own)
@@ -340,43 +343,24 @@ class GroupPart(EngineGroup):
 
     def wished(self, what: str) -> None:
         """Put what somebody wants here onto the page, for the head."""
-        self._wishes.want(what, self.peers[0].page if self.is_member else None)
+        head = self.peers[0].page if self.is_member else None
+        self._wishes.want(what, head, self._lag.watched())
 
     def status(self, state: str = "unknown") -> GroupStatus:
         """Return how the group stands; `state` is that of this host's part."""
-        hosts = {host.name: "unknown" for host in self.group.hosts}
-        hosts[self.host] = state
-        for peer in self.peers.values():
-            known = peer.known()
-            silent = peer.silence if known.problem else "unknown"
-            hosts[peer.name] = known.heard.state if known.heard else silent
-        failed = self._failures.last
-        return GroupStatus(
-            role=role_of(self.rank),
-            rank=self.rank,
-            mode=self.group.mode,
-            hosts=hosts,
-            name=f"{self.engine}@{self.group.head.name}",
-            size=len(self.group.hosts),
-            vllm=self.told.vllm,
+        return status_of(
+            self.engine,
+            self.group,
+            self.rank,
+            state=state,
+            told=self.told,
             generation=self.generation,
-            red=self._step.red,
+            peers=self.peers.values(),
+            step=self._step,
             doubt=self.ranks.doubt() if self.ranks is not None else None,
-            waits_for=self._step.waits_for,
-            awaited=self._awaited(hosts),
-            failed_host=failed[0] if failed else None,
-            failure=failed[1].explanation or failed[1].text if failed else None,
-            differences=tuple(d for p in self.peers.values() for d in p.differences(self.told)),
-            silent={p.name: p.problem for p in self.peers.values() if p.problem},
+            refused=self._wishes.last_refused,
+            failed=self._failures.last,
         )
-
-    def _awaited(self, states: Mapping[str, str]) -> AwaitedHost | None:
-        """Return who is waited for; a member waits for the head only."""
-        step = self._step
-        lacks_head = self.is_member and (step.waits_for or step.red)
-        name = self.group.head.name if lacks_head else step.awaited
-        found = (host for host in self.group.hosts if host.name == name)
-        return next((AwaitedHost(host.netloc, states[host.name]) for host in found), None)
 
     @property
     def shim_pid(self) -> int | None:

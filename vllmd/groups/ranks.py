@@ -31,12 +31,13 @@ class GroupRanks:
         lag: LoopLag,
         own: Callable[[], OwnEngine],
         is_older: Callable[[], bool],
+        limits: Callable[[], Limits],
     ) -> None:
         self._group, self._peers, self._own, self._is_older = group, peers, own, is_older
         self._is_data = group.mode == DATA
         count = len(group.hosts) * group.ranks_per_host if self._is_data else 1
         self.probes = RankProbes(count, lag)
-        self.limits = Limits()
+        self._limits = limits
         self._ask: AskRank | None = None
         self._heeds: Heeds | None = None
         self._shown: Mapping[str, RankProgress] = {}
@@ -62,8 +63,9 @@ class GroupRanks:
     def _is_to_ask(self) -> bool:
         if self._own().status.state is not State.READY or self._is_older():
             return False
-        end_s = self.limits.end_s
-        last_s = max(self.limits.red_s, end_s - min(LAST_ASK_S, end_s / 4))
+        limits = self._limits()
+        end_s = limits.end_s
+        last_s = max(limits.red_s, end_s - min(LAST_ASK_S, end_s / 4))
         return self._is_data or any(p.known().cut_s >= last_s for p in self._peers.values())
 
     def saw(self, reading: Reading) -> None:

@@ -92,7 +92,7 @@ class GroupsService:
         if part.ranks is not None:
             limits, probes = engine.liveness, part.ranks.probes
             probes.hang_s, probes.idle_s = limits.hang_s, limits.gpu_stall_s
-            part.ends_hung, part.ranks.limits = limits.restart_stalled, part.limits
+            part.ends_hung = limits.restart_stalled
         common = common_hash(engine, command.argv, command.own_env)
         part.told = attrs.evolve(part.told, command_hash=common)
         part.find_revision = lambda: revision_of(engine, command.env)

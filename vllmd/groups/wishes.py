@@ -3,6 +3,8 @@
 A head that refuses says so on its page; the member takes its wish back then, and goes on.
 """
 
+import math
+
 import structlog
 
 from vllmd.errors import VllmdError
@@ -19,6 +21,9 @@ class GroupWishes:
         self._log = log
         self.wish: GroupWish | None = None
         """Of a member: what the head is to do."""
+        self._wished_at = -math.inf
+        self.last_refused: RefusedWish | None = None
+        """Of a member: what the head did not do, when somebody wanted something here last."""
         self._refusal: str | None = None
         """Of a member: why the head does not restart, until somebody has taken it."""
         self.acted: GroupWish | None = None
@@ -28,9 +33,10 @@ class GroupWishes:
 
     # --- of a member ---------------------------------------------------------------------------
 
-    def want(self, what: str, head: GroupPage | None) -> None:
+    def want(self, what: str, head: GroupPage | None, at: float) -> None:
         """Want something of the head, as its page is known; of one that runs alone nothing."""
-        self._refusal = None
+        self._wished_at = at
+        self._refusal = self.last_refused = None
         if head is None or head.generation is None or head.older:
             return
         if head.runs and what == RESTART:
@@ -38,13 +44,18 @@ class GroupWishes:
         elif not head.runs:
             self.wish = GroupWish(START, head.generation)
 
-    def hear(self, head: GroupPage | None) -> None:
-        """Give up a wish that the head refuses, or that is about another generation than it has."""
+    def hear(self, head: GroupPage | None, asked_at: float | None) -> None:
+        """Give up a wish that the head refuses, or that is about another generation than it has.
+
+        A page that was asked for before the wish may refuse the one before.
+        """
         if self.wish is None:
             return
-        no = head.refused if head is not None else None
+        is_later = asked_at is not None and asked_at >= self._wished_at
+        no = head.refused if head is not None and is_later else None
         if no is not None and no.wish == self.wish:
             emit(self._log, GroupWishHeard(wish=no.wish.what, refused=no.why))
+            self.last_refused = no
             if no.wish.what == RESTART:
                 self._refusal = no.why
             self.wish = None

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.helpers.clock import settle
-from tests.helpers.grouped import Grouped, OwnOfATest
+from tests.helpers.grouped import HOSTS, Grouped, OwnOfATest
 from vllmd.errors import HeldError
 
 WHY = "the driver has changed: it would not start again"
@@ -36,10 +36,14 @@ async def test_refused_restart_is_taken_back_and_the_next_one_is_another(
         made.hear(1, 0)
         assert await asyncio.wait_for(releasing, 5) == WHY
         assert made.member.page().wish is None
+        status = made.member.status()
+        assert status is not None
+        assert status.refused == f"the head, {HOSTS[0]}, refuses the restart: {WHY}"
         made.hear(0, 1)
         assert made.head.page().refused is None
     monkeypatch.undo()
     made.member.wished("restart")
+    assert made.member.status().refused is None, "what was refused before is over"
     made.hear(0, 1)
     assert made.own[0].acted == ["restart"]
 
@@ -77,3 +81,21 @@ async def test_refusal_stays_on_the_page_while_a_member_has_not_read_it(
     made.hear(2, 0)
     made.hear(0, 2)
     assert made.head.page().refused is None
+
+
+async def test_page_of_before_a_wish_refuses_the_one_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What was in the way is gone meanwhile, and the head's next page will say so."""
+    made = Grouped()
+    await made.serving()
+    refuses(monkeypatch)
+    made.member.wished("restart")
+    made.hear(0, 1)
+    made.hear(1, 0)
+    assert made.member.status().refused is not None
+    made.clock.now += 10
+    made.member.wished("restart")
+    made.member.decide()
+    assert made.member.status().refused is None
+    assert made.member.page().wish is not None

@@ -59,7 +59,7 @@ class _Probe:
     at: float
     task: "asyncio.Task[str | None]"
     progress: tuple[float, float] | None = None
-    """Steps and tokens of the rank, as that page showed them."""
+    """Steps and tokens of the rank, as that page showed them, or the last one before it."""
     still_s: float = 0.0
     """For how long pages have shown no step."""
     judged_s: float = 0.0
@@ -92,6 +92,7 @@ class RankProbes:
         self._ranks, self._lag = ranks, lag
         self._pending: dict[int, _Probe] = {}
         self._due: dict[int, float] = {}
+        self._shown: dict[int, tuple[float, float]] = {}
         self._heeding: asyncio.Task[bool | None] | None = None
         self._heeding_due = -math.inf
         self._heeds: bool | None = None
@@ -123,7 +124,8 @@ class RankProbes:
                 del self._pending[rank]
                 self._due[rank] = now + EVERY_S
             elif probe is None and now >= self._due.get(rank, now):
-                self._pending[rank] = _Probe(now, asyncio.ensure_future(ask(rank)))
+                task = asyncio.ensure_future(ask(rank))
+                self._pending[rank] = _Probe(now, task, self._shown.get(rank))
 
     def _is_heeded(self, heeds: Heeds, now: float) -> bool:
         if self._heeding is not None and self._heeding.done():
@@ -141,11 +143,13 @@ class RankProbes:
 
         `idle` tells of a rank whether the GPUs of its host are known to be idle.
         """
-        for rank, probe in self._pending.items():
-            shown = ranks.get(str(rank))
-            if shown is not None and at > probe.at:
+        for rank in range(self._ranks):
+            if (shown := ranks.get(str(rank))) is None:
+                continue
+            self._shown[rank] = progress = shown.steps, shown.tokens
+            probe = self._pending.get(rank)
+            if probe is not None and at > probe.at:
                 judged = self._working or not shown.has_work
-                progress = shown.steps, shown.tokens
                 probe.saw(progress, at, idle=idle(rank), judged=judged)
 
     def hung(self) -> tuple[int, float] | None:
@@ -173,4 +177,5 @@ class RankProbes:
                 task.cancel()
         self._pending.clear()
         self._due.clear()
+        self._shown.clear()
         self._heeding, self._heeding_due, self._heeds = None, -math.inf, None
