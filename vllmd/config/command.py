@@ -95,6 +95,12 @@ Commands = Mapping[str, Command]
 """The command of each engine, by name."""
 
 
+def python_path(inherited: Mapping[str, str] = os.environ) -> str:
+    """Return a PYTHONPATH with which another Python finds vllmd and the libraries it has here."""
+    others = inherited.get("PYTHONPATH", "").split(os.pathsep)
+    return os.pathsep.join(dict.fromkeys([PACKAGE_PARENT, *filter(None, others)]))
+
+
 def build_all(config: Config) -> Commands:
     """Build the commands of a configuration's engines."""
     traces, run = config.traces.endpoint, paths.run_dir(config)
@@ -121,7 +127,7 @@ def build(
     resolved = _resolve(program, env)
     own_env = engine_environment.own_variables(engine, traces)
     if engine.is_stand_in:  # a packaged vllmd is on nobody's default path
-        own_env["PYTHONPATH"] = env["PYTHONPATH"] = PACKAGE_PARENT
+        own_env["PYTHONPATH"] = env["PYTHONPATH"] = python_path(inherited)
     start = (resolved or program, *leading)
     argv = (*start, *flags.arguments(engine, traces))
     run = run or Path(paths.default_run_dir(inherited))

@@ -15,7 +15,7 @@ from typing import Any
 
 import structlog
 
-from vllmd.config.command import PACKAGE_PARENT
+from vllmd.config.command import python_path
 from vllmd.config.model import Config
 from vllmd.engine.doubts import Doubt, Doubts
 from vllmd.eventlog.bus import Event
@@ -90,13 +90,13 @@ class OnStartDoctor:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
-                env={**os.environ, "PYTHONPATH": PACKAGE_PARENT},
+                env={**os.environ, "PYTHONPATH": python_path()},
             )
             async with asyncio.timeout(LOOK_S):
                 output, words = await process.communicate()
             if process.returncode not in (0, FAILED):
                 raise ValueError(words.decode(errors="replace").strip()[-500:])
-            findings = _read(output)
+            findings = _read(output, words)
         except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
             problem = str(error) or f"not done within {LOOK_S:.0f} s"
             emit(_log, EngineNotExamined(problem=problem), engine=name)
@@ -126,10 +126,12 @@ class OnStartDoctor:
                 )
 
 
-def _read(output: bytes) -> list[dict[str, str]]:
-    """Return the findings that a doctor printed.
+def _read(output: bytes, words: bytes) -> list[dict[str, str]]:
+    """Return the findings that a doctor printed; `words` is what it said beside them.
 
     Raises: ValueError, LookupError, TypeError, RecursionError: they are none.
     """
+    if not output.strip():  # Python's own exit code for an error is that of a doctor that found one
+        raise ValueError(words.decode(errors="replace").strip()[-500:] or "it printed nothing")
     keys = ("check", "severity", "found", "fix")
     return [{key: str(each[key]) for key in keys} for each in json.loads(output)["findings"]]

@@ -88,6 +88,26 @@ async def test_doctor_that_fails_is_said(tmp_path: Path, monkeypatch: pytest.Mon
     assert told["event"] == EngineNotExamined.name
 
 
+async def test_doctor_that_ends_by_an_error_of_its_own_is_said_in_its_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = OnStartDoctor(doctor(tmp_path, monkeypatch, 1, ""), tmp_path / "s")
+    (tmp_path / "python").write_text("#!/bin/sh\necho 'No module named attrs' >&2\nexit 1\n")
+    (told,) = await looked(made, "chat")
+    assert told["problem"] == "No module named attrs"
+
+
+async def test_doctor_finds_the_libraries_that_the_daemon_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", "/opt/libraries")
+    made = OnStartDoctor(doctor(tmp_path, monkeypatch, 1, ""), tmp_path / "s")
+    (tmp_path / "python").write_text('#!/bin/sh\necho "$PYTHONPATH" >&2\nexit 1\n')
+    (told,) = await looked(made, "chat")
+    assert told["problem"].split(":")[-1] == "/opt/libraries"
+    assert (Path(told["problem"].split(":")[0]) / "vllmd" / "doctor").is_dir()
+
+
 async def test_doctor_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = OnStartDoctor(doctor(tmp_path, monkeypatch, 0, ""), tmp_path / "s")
     (tmp_path / "python").write_text("#!/bin/sh\nexec sleep 60\n")

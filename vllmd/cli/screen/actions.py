@@ -10,7 +10,7 @@ from pathlib import Path
 import attrs
 
 from vllmd.cli.engine_table import Engine
-from vllmd.config.command import PACKAGE_PARENT
+from vllmd.config.command import python_path
 from vllmd.util.units import GIB
 
 OUTPUT_BYTES = 64_000
@@ -70,7 +70,7 @@ async def run(action: Action) -> Done:
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        env={**os.environ, "PYTHONPATH": PACKAGE_PARENT},
+        env={**os.environ, "PYTHONPATH": python_path()},
     )
     try:
         output, _ = await process.communicate()

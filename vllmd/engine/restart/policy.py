@@ -2,11 +2,12 @@
 
 A transient cause is worth another start. A bad configuration, a GPU that needs a reset or a driver
 that changed is a wall: starting into it again only costs loads. So is an error of the engine itself
-that ended two starts in a row which never became ready. But a wrong hold is an outage, so
-an engine that was ready before with this very command is never held on a first failure, a run that
-served is held only for a cause that says why it can end such a run (`LASTING`: what an engine was
-given cannot be wrong if it served with it; if it changed meanwhile, the next start says so), and
-each hold is tried again once. What is only suspected holds no engine by itself: the same error on
+that ended two starts in a row which never became ready. But a wrong hold is an outage, so an engine
+that was ready before with this very command is never held the first time that a cause comes (a
+neighbour on its GPU may have grown meanwhile), a run that served is held only for a cause that says
+why it can end such a run (`LASTING`: what an engine was given cannot be wrong if it served with it;
+if it changed meanwhile, the next start says so), and each hold is tried again once. What is only
+suspected holds no engine by itself: the same error on
 two such starts does, and then the hold, its one try and what it waits for are those of the suspect.
 """
 
@@ -141,14 +142,14 @@ def decide(
     suspect = (diagnosis.perhaps if diagnosis else None) or cause
     since = now - settings.window_s
     kept = tuple(f for f in past.failures if since <= f.at <= now)
-    first = not kept
+    seen = any(failure.cause == cause for failure in kept)
     root = _root(diagnosis) if ready_s == 0 else None
     same = root is not None and bool(kept) and kept[-1].root == root
     uncertain = suspect != cause and kind is Kind.UNKNOWN
     wall = wall or (same and (uncertain or suspect in OF_THE_ENGINE))
     past = attrs.evolve(past, failures=(*kept, Failure(now, cause, root))[-settings.max_failures :])
     count = len(past.failures)
-    wall = wall or (kind in WALLS and not (first and command_hash in past.proven))
+    wall = wall or (kind in WALLS and (seen or command_hash not in past.proven))
     if wall and (ready_s == 0 or cause in LASTING):
         again = past.retried == suspect
         retry_at = None if again else now + settings.hold_retry_s

@@ -138,6 +138,15 @@ def test_decide_proven_engine_is_held_on_its_second_failure() -> None:
     assert isinstance(life.fails(Kind.CONFIGURATION), Hold)
 
 
+def test_decide_proven_engine_is_held_by_a_wall_that_came_before_alone() -> None:
+    """Seen on a GPU: a neighbour grew while its memory was profiled; it served before and after."""
+    life = Life(proven(RestartHistory(), "hash"))
+    assert isinstance(life.fails(Kind.TRANSIENT, "vram_held"), Retry)
+    assert isinstance(life.fails(Kind.CONFIGURATION, "kv_cache_too_small"), Retry)
+    assert isinstance(life.fails(Kind.CONFIGURATION, "model_not_found"), Retry)
+    assert isinstance(life.fails(Kind.CONFIGURATION, "kv_cache_too_small"), Hold)
+
+
 def test_causes_of_the_engine_exist() -> None:
     assert BY_NAME.keys() | {"unknown"} >= OF_THE_ENGINE
 
