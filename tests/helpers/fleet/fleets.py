@@ -29,6 +29,7 @@ class FleetEngine(SceneEngine):
 
     version = "0.32.0"
     group: GroupStatus | None = None
+    wrong: str | None = None
 
     @property
     def serves(self) -> bool:
@@ -50,7 +51,13 @@ class FleetEngine(SceneEngine):
 
     def status(self, now: float) -> EngineStatus:
         """Return what vllmd knows of it."""
-        return attrs.evolve(super().status(now), group=self.group, fingerprint="5f1d9e0c")
+        known = attrs.evolve(super().status(now), group=self.group, fingerprint="5f1d9e0c")
+        return attrs.evolve(known, wrong_answers=self.wrong)
+
+    def answers_wrong(self, at: float) -> None:
+        """Serve on, and answer another thing than before."""
+        del at
+        self.wrong = "a probe was answered otherwise"
 
 
 class FleetHost(SceneHost):
@@ -65,7 +72,9 @@ class FleetHost(SceneHost):
 
     def samples(self) -> Iterator[tuple[bytes, bytes, bytes]]:
         """Yield the page's samples."""
-        now = [(each.state, each.since, each.group, each.version) for each in self.engines]
+        now = [
+            (each.state, each.since, each.group, each.version, each.wrong) for each in self.engines
+        ]
         if self._shown[0] != now:
             self._shown = now, list(super().samples())
         yield from self._shown[1]
@@ -110,7 +119,10 @@ def lacks(head: FleetHost, member: FleetHost) -> Callable[[float], None]:
 
 
 def fleet_three() -> Scene:
-    """Return three hosts and one that never answered; one engine is held, a group lacks a host."""
+    """Return three hosts and one that never answered.
+
+    One engine is held, one answers wrong, and a group lacks a host.
+    """
     hosts = [
         FleetHost(f"gpu-0{n}:9840", FleetEngine("chat"), FleetEngine("big", model=BIG))
         for n in (1, 2)
@@ -126,6 +138,7 @@ def fleet_three() -> Scene:
         (26.0, chat.spawn),
         (28.0, lambda at: chat.end(at, "cuda_out_of_memory")),
         (28.5, chat.held),
+        (38.0, hosts[0].engines[0].answers_wrong),
         (45.0, lacks(*hosts)),
     ]
     return Scene("fleet-three", [*hosts, third, never], script)

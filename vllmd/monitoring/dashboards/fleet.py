@@ -11,10 +11,11 @@ from vllmd.monitoring.dashboards.tables import TableColumn
 
 MOST_HOSTS = 16
 """So many lines of a timeline have room for their names; all hosts are in the table."""
-SILENT, NEVER = len(STATES) + 1, len(STATES) + 2
+REFUSED, SILENT, NEVER = (len(STATES) + n for n in (1, 2, 3))
 HOST_WORDS: dict[str, Look] = {
     "0": ("no engine", "text"),
     **{str(n): (state, colour) for n, (state, colour) in enumerate(STATES.items(), start=1)},
+    str(REFUSED): ("takes none", "semi-dark-red"),
     str(SILENT): ("silent", "dark-purple"),
     str(NEVER): ("never answered", "dark-blue"),
 }
@@ -31,11 +32,25 @@ _YES_NO: dict[str, Look] = {"0": ("no", "red"), "1": ("yes", "green")}
 _LACKS = f'vllmd_group_awaited_host_info{{role="head",{ENGINES}}}'
 
 
+TAKES = f"(vllmd_engine_takes_requests{{{ENGINES}}} or {_ON} vllmd_engine_up{{{ENGINES}}})"
+"""Whether requests are to come; an older vllmd says only whether it serves."""
+_REFUSES = f'(vllmd_engine_state{{state="ready",{ENGINES}}} == 1 and {_ON} {TAKES} == 0)'
+"""Of one that serves and is to take none: it answers wrong, or its group is not whole."""
+_WANTED = (
+    f"(vllmd_engine_wanted{{{ENGINES}}} "
+    f'unless {_ON} vllmd_group_awaited_host_info{{state="stopped",{ENGINES}}} '
+    f'unless {_ON} vllmd_engine_state{{state="sleeping",{ENGINES}}} == 1 '
+    f"unless {_ON} vllmd_engine_awaited_turn_info{{{ENGINES}}} == 1)"
+)
+"""As `vllmd:replica_wanted` is recorded: what sleeps, waits for its turn, or was stopped with its
+group, is not missed."""
+
+
 def _replicas(series: str, by: str = "sum by (fleet, model)") -> str:
-    return f"{by} ({_EACH} * {_ON} group_left () {series}{{{ENGINES}}})"
+    return f"{by} ({_EACH} * {_ON} group_left () {series})"
 
 
-READY, MEANT = _replicas("vllmd_engine_up"), _replicas("vllmd_engine_wanted")
+READY, MEANT = _replicas(TAKES), _replicas(_WANTED)
 NO_FLEET = "no engine has a name in [fleet]"
 
 
@@ -43,7 +58,8 @@ def host_state() -> str:
     """Return the query of each host's worst, as a number of `HOST_WORDS`."""
     return (
         f"max by (instance) (({_NEVER} + {NEVER}) or ({_UP} == 0) + {SILENT}) "
-        f"or max by (instance) ({state_expr()}) or max by (instance) ({_UP}) * 0"
+        f"or max by (instance) ({_REFUSES} * {REFUSED} or {state_expr()}) "
+        f"or max by (instance) ({_UP}) * 0"
     )
 
 
@@ -72,9 +88,10 @@ NUMBERS = (
     ),
     _number(
         "Replicas",
-        "Ready, of those that are meant to run; several hosts of one group are one replica.",
-        Query(_replicas("vllmd_engine_up", "sum"), "ready", colour="green"),
-        Query(_replicas("vllmd_engine_wanted", "sum"), "wanted", colour="blue"),
+        "Those that take requests, of those that are meant to; several hosts of one group are one "
+        "replica, and one that answers wrong is not ready.",
+        Query(_replicas(TAKES, "sum"), "ready", colour="green"),
+        Query(_replicas(_WANTED, "sum"), "wanted", colour="blue"),
     ),
     _number(
         "Models without any",
@@ -84,7 +101,7 @@ NUMBERS = (
     _number(
         "Groups",
         "Models over several hosts: those that serve, and those that wait for a host.",
-        _count(f"{_HEADS} and {_ON} vllmd_engine_up{{{ENGINES}}} == 1", "serve", _HEADS),
+        _count(f"{_HEADS} and {_ON} {TAKES} == 1", "serve", _HEADS),
         _count(f"{_HEADS} and {_ON} {_LACKS}", "lack a host", _HEADS, NO_IS_GOOD),
         nothing="no engine is of several hosts",
     ),
@@ -160,6 +177,7 @@ NOW = PanelRow(
                     f'sum by (state) (vllmd_engine_state{{state!="ready",{ENGINES}}}) > 0',
                     "{{state}}",
                 ),
+                Query(f"count({_REFUSES})", "ready, takes no requests", colour="semi-dark-red"),
                 Query(f"count({_UP} == 0)", "silent hosts", colour="dark-purple"),
             ],
             width=12,
@@ -180,7 +198,7 @@ EVERY = PanelRow(
             "short",
             [
                 Query(host_state(), "{{instance}}"),
-                Query(f"sum by (instance) (vllmd_engine_up{{{ENGINES}}})", "ready"),
+                Query(f"sum by (instance) ({TAKES})", "ready"),
                 Query(f"sum by (instance) (vllmd_engine_wanted{{{ENGINES}}})", "wanted"),
                 Query(f"max by (instance, version) (vllmd_build_info{{{HOSTS}}})", "vllmd"),
             ],
@@ -209,7 +227,7 @@ ALIKE = PanelRow(
             "Each by its head. One that waits names the host that it lacks, and its state there.",
             "short",
             [
-                Query(f"{_HEADS} * {_ON} group_left () vllmd_engine_up{{{ENGINES}}}", "serves"),
+                Query(f"{_HEADS} * {_ON} group_left () {TAKES}", "serves"),
                 Query(
                     f'sum by (instance, vllmd_engine) (vllmd_group_members{{state="ready",'
                     f"{ENGINES}}})",
