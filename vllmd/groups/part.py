@@ -52,6 +52,7 @@ class GroupPart(EngineGroup):
         self.release_s = 60.0
         self.find_revision: Callable[[], str | None] = lambda: None
         self.program = ""
+        self.api_port: int | None = None
         self._lag, self._clock, self._own = lag, lag.clock, own
         self._log = structlog.get_logger().bind(engine=engine)
         asked = group.hosts if rank == 0 else group.hosts[:1]

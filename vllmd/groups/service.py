@@ -9,7 +9,7 @@ import attrs
 
 from vllmd.config.command import Command, Commands
 from vllmd.config.fleet import FleetConfig
-from vllmd.config.group import common_hash, own_rank
+from vllmd.config.group import ThisHost, common_hash, own_rank
 from vllmd.config.model import Config, EngineConfig
 from vllmd.config.stop_time import release_s
 from vllmd.engine.group_interface import ALONE, EngineGroup
@@ -88,7 +88,7 @@ class GroupsService:
     def _tell(part: GroupPart, engine: EngineConfig, command: Command) -> None:
         part.limits = Limits(engine.liveness.stall_s, engine.liveness.hang_s)
         part.release_s = release_s(engine)
-        part.program = command.argv[0]
+        part.program, part.api_port = command.argv[0], engine.port
         if part.ranks is not None:
             limits, probes = engine.liveness, part.ranks.probes
             probes.hang_s, probes.idle_s = limits.hang_s, limits.gpu_stall_s
@@ -225,7 +225,9 @@ class _Following:
                 continue
             connected = None
             with contextlib.suppress(OSError):  # there are too many threads already
-                connected = await asyncio.to_thread(connected_addresses, shim_pid)
+                connected = await asyncio.to_thread(connected_addresses, shim_pid, part.api_port)
+            if connected is not None:  # a bridge may have the same address on each host
+                connected -= frozenset(ThisHost.look().all_addresses)
             for peer in part.peers.values():
                 peer.look(connected)
             part.decide()

@@ -14,15 +14,16 @@ from vllmd.shim import proc
 
 _SOCKET = "socket:["
 _ESTABLISHED = b"01"
-_OTHER_END, _STATE, _INODE = 2, 3, 9
+_OWN_END, _OTHER_END, _STATE, _INODE = 1, 2, 3, 9
 
 
-def connected_addresses(shim_pid: int) -> frozenset[str] | None:
+def connected_addresses(shim_pid: int, api_port: int | None = None) -> frozenset[str] | None:
     """Return the addresses at the other end of all TCP connections of a run's processes.
 
-    Only established ones count: a process whose peer has ended keeps the other end of its
-    connection for a while, in another state. The table of the host's sockets is read once, however
-    many processes there are; with thousands of sockets that takes milliseconds.
+    Those to `api_port` are of clients and balancers, which may be on the other host, too, and say
+    nothing of its part. Only established ones count: a process whose peer has ended keeps the other
+    end of its connection for a while, in another state. The table of the host's sockets is read
+    once, however many processes there are; with thousands of sockets that takes milliseconds.
 
     Returns: None if not all of it could be read, as without the right to look or a descriptor to
         do it with: what was not seen may be there.
@@ -34,7 +35,12 @@ def connected_addresses(shim_pid: int) -> frozenset[str] | None:
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended
                 inodes.update(_sockets(stat.pid))
                 is_read = True
-        ends = {end for name in ("tcp", "tcp6") for end in _other_ends(shim_pid, name, inodes)}
+        ends = {
+            end
+            for name in ("tcp", "tcp6")
+            for own_port, end in _ends(shim_pid, name, inodes)
+            if own_port != api_port
+        }
     except OSError:
         return None
     return frozenset(map(_address, ends)) if is_read else None
@@ -52,8 +58,8 @@ def _sockets(pid: int) -> Iterator[bytes]:
             yield target[len(_SOCKET) : -1].encode()
 
 
-def _other_ends(pid: int, name: str, inodes: Collection[bytes]) -> Iterator[bytes]:
-    """Yield where these sockets are connected to, as the kernel writes it.
+def _ends(pid: int, name: str, inodes: Collection[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Yield the own ports of these sockets, and where they are connected to, as the kernel has it.
 
     Raises: OSError: it cannot be read.
     """
@@ -64,7 +70,8 @@ def _other_ends(pid: int, name: str, inodes: Collection[bytes]) -> Iterator[byte
         lines = file.read().splitlines()[1:]
     for fields in map(bytes.split, lines):
         if fields[_STATE] == _ESTABLISHED and fields[_INODE] in inodes:
-            yield fields[_OTHER_END].partition(b":")[0]
+            own_port = int(fields[_OWN_END].rpartition(b":")[2], 16)
+            yield own_port, fields[_OTHER_END].partition(b":")[0]
 
 
 def _address(written: bytes) -> str:

@@ -15,6 +15,7 @@ from vllmd.config.model import Config
 from vllmd.engine.causes.base import Diagnosis, Kind
 from vllmd.engine.restart.policy import Hold
 from vllmd.fleet.pages import HostPages, PageAccess
+from vllmd.groups.page import GroupPage
 from vllmd.groups.part import GroupPart
 from vllmd.groups.service import AGAIN_S, NOT_TOLD, GroupsService
 from vllmd.util.loop_lag import LoopLag
@@ -290,3 +291,37 @@ async def test_a_disk_that_hangs_keeps_no_host_from_hearing_the_others(
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_connection_to_an_address_of_this_host_is_to_no_other_host(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock, own = FakeClock(), OwnOfATest(run="g-1")
+    own.looked.set()
+    bridge = "172.17.0.1"
+    there = {bridge}
+    addresses = {"eth0": ("198.51.100.2",), "docker0": (bridge,)}
+    made = service(config(GROUP), own, clock)
+    monkeypatch.setattr(ThisHost, "look", lambda: ThisHost(OWN, addresses))
+    monkeypatch.setattr("vllmd.groups.service.connected_addresses", lambda *_: frozenset(there))
+    part = made.of("big")
+    assert isinstance(part, GroupPart)
+    (head,) = part.peers.values()
+    told = GroupPage("198.51.100.1", 0, "g", runs=True, addresses=("198.51.100.1", bridge))
+    monkeypatch.setattr(head, "ask", _nobody)
+    (following,) = made.parts()
+    task = asyncio.ensure_future(following.run())
+    try:
+        for more, connected in ((bridge, False), ("198.51.100.1", True)):
+            there.add(more)
+            head.page = told
+            for _ in range(8):
+                await clock.advance(1)
+                await asyncio.sleep(0.01)
+            assert head.is_connected is connected
+    finally:
+        task.cancel()
+
+
+async def _nobody(*_: object) -> None:
+    pass

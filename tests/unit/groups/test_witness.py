@@ -100,6 +100,29 @@ def test_connected_addresses_of_ipv4_by_a_socket_of_ipv6_are_as_those_of_ipv4() 
             os.waitpid(child, 0)
 
 
+def test_connected_addresses_clients_of_the_api_do_not_count() -> None:
+    """A balancer may run on a host of the group, and its part be gone."""
+    with socket.create_server(("127.0.0.2", 0)) as server:
+        port = server.getsockname()[1]
+        with socket.create_connection(("127.0.0.2", port), source_address=("127.0.0.3", 0)):
+            child = os.fork()
+            if child == 0:
+                os.closerange(3, server.fileno())
+                accepted = server.accept()
+                signal.pause()
+                del accepted
+            try:
+                wait_for(
+                    "the client", lambda: "127.0.0.3" in (connected_addresses(os.getpid()) or ())
+                )
+                of_others = connected_addresses(os.getpid(), port)
+                assert of_others is not None
+                assert "127.0.0.3" not in of_others
+            finally:
+                os.kill(child, 9)
+                os.waitpid(child, 0)
+
+
 def test_connected_addresses_are_not_known_where_nothing_may_be_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
