@@ -340,4 +340,5 @@ def _phases(age_s: float) -> dict[str, float]:
 
 def _args(model: str, name: str) -> Args:
     values: dict[str, Any] = {field.name: None for field in attrs.fields(Args)}
-    return Args(**{**values, "model": model, "served_names": (name,), "max_loras": 4})
+    known = {"model": model, "served_names": (name,), "max_loras": 4, "data_ranks": 1}
+    return Args(**{**values, **known})
