@@ -1,8 +1,9 @@
 """What a prober is told of its engine: where its run, page, GPUs and costs meet."""
 
 import functools
+from collections.abc import Callable
 
-from vllmd.config.model import EngineConfig
+from vllmd.config.model import Config, EngineConfig
 from vllmd.cost.service import CostService
 from vllmd.daemon.engines import Engines
 from vllmd.engine.answers import Answers
@@ -17,14 +18,18 @@ ECC = "ecc_errors_total:uncorrected"
 
 
 def view_of(
-    engines: Engines, gpus: GpuService, costs: CostService, engine: EngineConfig
+    engines: Engines,
+    gpus: GpuService,
+    costs: CostService,
+    config: Callable[[], Config],
+    engine: EngineConfig,
 ) -> EngineView:
-    """Return what is told of one engine, as it is at each moment."""
+    """Return what is told of one engine, as it is at each moment; `config` is what is in force."""
     name = engine.name
     return EngineView(
         status=functools.partial(_status, engines, name),
         answers=functools.partial(_answers, engines, name),
-        gpus=functools.partial(_sight, gpus, engine),
+        gpus=lambda: _sight(gpus, config().engines.get(name, engine)),
         corrupted=functools.partial(_corrupted, engines, name),
         spent=functools.partial(costs.asked, name),
     )

@@ -140,7 +140,9 @@ class Runtime:
         self.advisor = AdviseService(
             config, now.commands, engines.status, self.gpus, clock, disk_thread
         )
-        view = functools.partial(probe_views.view_of, engines, self.gpus, self.cost_service)
+        view = functools.partial(
+            probe_views.view_of, engines, self.gpus, self.cost_service, lambda: self.now.config
+        )
         self.probes = ProbeService(config, now.commands, view, client, clock, disk_thread.do)
         self.series = SeriesRecorder(
             clock,

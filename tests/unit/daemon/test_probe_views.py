@@ -3,7 +3,8 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.make import engine, gpu_device, status
+from tests.helpers.make import config, engine, gpu_device, status
+from vllmd.config.gpus import gpus_used
 from vllmd.daemon.probe_views import view_of
 from vllmd.engine.answers import Answers
 from vllmd.gpu.snapshot import SeenXid
@@ -23,14 +24,15 @@ class Case:
         self.engines = SimpleNamespace(supervisors={"chat": supervisor}, sources={"chat": source})
         self.state_file = SimpleNamespace(late=None)
         gpus = SimpleNamespace(
-            gpus_of=lambda _: [gpu_device()],
+            gpus_of=lambda of: [gpu_device(f"GPU-{n}") for n in range(gpus_used(of))],
             state_file=self.state_file,
             xids=SimpleNamespace(of=lambda _: (SeenXid.of(79, 2, 1.0),)),
             values=lambda _: self.errors,
         )
         costs = SimpleNamespace(asked=lambda *asked: self.spent.append(asked))
         made: Any = view_of
-        self.view = made(self.engines, gpus, costs, engine())
+        self.config = config("[engines.chat]\nmodel = 'm'\n")
+        self.view = made(self.engines, gpus, costs, lambda: self.config, engine())
 
 
 def test_view_shows_the_engine_as_it_is_now() -> None:
@@ -47,7 +49,7 @@ def test_view_shows_the_engine_as_it_is_now() -> None:
 def test_view_counts_xids_and_ecc_errors() -> None:
     case = Case()
     assert case.view.gpus().names == ("NVIDIA H200",)
-    uuid = gpu_device().uuid
+    uuid = "GPU-0"
     assert case.view.gpus().faults == {f"xids {uuid}": 2}
     case.errors = {"ecc_errors_total:uncorrected": 5.0}
     assert case.view.gpus().faults == {f"xids {uuid}": 2, f"ecc {uuid}": 5}
@@ -75,3 +77,13 @@ def test_what_is_no_count_is_not_known(value: str) -> None:
     page = PAGE.replace(b"3.0", value.encode())
     case.source.last = SimpleNamespace(families=parse_page(page, "chat").families)
     assert case.view.corrupted() is None
+
+
+def test_view_has_the_gpus_of_the_configuration_that_is_in_force() -> None:
+    case = Case()
+    assert case.view.gpus().uuids == ("GPU-0",)
+    two = "[engines.chat]\nmodel = 'm'\nflags = { tensor-parallel-size = 2 }\n"
+    case.config = config(two)
+    assert case.view.gpus().uuids == ("GPU-0", "GPU-1")
+    case.config = config("[engines.other]\nmodel = 'm'\n")
+    assert case.view.gpus().uuids == ("GPU-0",)
