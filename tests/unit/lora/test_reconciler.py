@@ -1,6 +1,4 @@
-import asyncio
 import shutil
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,27 +6,10 @@ from structlog.testing import capture_logs
 
 from tests.helpers.clock import settle
 from tests.helpers.late_disk import LateDisk
-from tests.helpers.lora_scene import Scene
 from vllmd.engine.state_machine import State
 from vllmd.errors import VllmdError
 from vllmd.events.lora import LoraChangedElsewhere, LoraFailed, LoraLoaded
 from vllmd.lora.api import LoraApiError
-
-
-@pytest.fixture
-async def scenes(tmp_path: Path) -> Any:
-    made: list[Scene] = []
-
-    def make(text: str = "lora = {}", **about: Any) -> Scene:
-        made.append(Scene(tmp_path, text.replace("FOLDER", str(tmp_path)), **about))
-        return made[-1]
-
-    yield make
-    for scene in made:
-        for task in scene.tasks:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
 
 MODULES = 'lora = { modules = { a = "FOLDER/a", b = "FOLDER/b" } }'
 
@@ -207,48 +188,6 @@ async def test_files_that_change_make_an_adapter_stale_until_it_is_reloaded(scen
     await scene.look(0)
     assert scene.api.asked[-1] == ("replace", "a", f"{path}/.")
     assert [each.stale for each in scene.reconciler.statuses() if each.name == "a"] == [False]
-
-
-async def test_a_reload_that_fails_keeps_what_serves(scenes: Any) -> None:
-    scene = scenes(MODULES)
-    scene.adapter("a")
-    scene.run()
-    await scene.look()
-    scene.adapter("a", rank=64)
-    scene.reconciler.reload("a")
-    await scene.look(0)
-    (standing,) = [each for each in scene.reconciler.statuses() if each.name == "a"]
-    assert standing.condition == "loaded"
-    assert "rank 64" in str(standing.reason)
-    assert scene.api.asked[-1][0] == "load"
-
-
-async def test_what_vllm_refuses_is_said_once_and_tried_again(scenes: Any) -> None:
-    scene = scenes('lora = { modules = { a = "FOLDER/refused" } }')
-    scene.adapter("refused")
-    scene.run()
-    with capture_logs() as logs:
-        for _ in range(4):
-            await scene.look()
-    assert len(scene.api.asked) == 3
-    assert [log["reason"] for log in logs] == ["LoRA weights do not fit"]
-
-
-async def test_an_engine_that_dies_in_a_load_says_nothing_of_the_adapter(scenes: Any) -> None:
-    scene = scenes('lora = { modules = { a = "FOLDER/refused" } }')
-    scene.adapter("refused")
-    load = scene.api.load
-
-    async def dies(*args: Any, **more: Any) -> None:
-        scene.reconciler.forget()
-        await load(*args, **more)
-
-    scene.api.load = dies
-    scene.run()
-    with capture_logs() as logs:
-        await scene.look()
-    assert logs == []
-    assert scene.conditions() == {"a": "pending"}
 
 
 async def test_an_engine_that_does_not_say_what_it_has_is_named(scenes: Any) -> None:
