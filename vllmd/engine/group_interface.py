@@ -17,8 +17,6 @@ from vllmd.engine.liveness.reading import Reading
 from vllmd.engine.operator_requests import OperatorRequests
 
 T = TypeVar("T")
-GOES_ON = "it goes on: "
-"""How the problem of an engine begins whose restart its group refuses."""
 UNREACHABLE, UNREADABLE = "unreachable", "unreadable"
 """In place of the state of a part, where its host is not heard of."""
 

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from vllmd.engine import exits
-from vllmd.engine.group_interface import GOES_ON, EngineGroup, GroupEnd, of_newest
+from vllmd.engine.group_interface import EngineGroup, GroupEnd, of_newest
 from vllmd.engine.liveness.monitor import Stall
 from vllmd.engine.process.shim_client import ShimClient
 from vllmd.engine.state_machine import State, Trigger
@@ -56,6 +56,6 @@ class GroupedEngine(WantedEngine):
 
     def _goes_on(self, why: str) -> None:
         self._restart = False
-        self._state.found(f"{GOES_ON}the head of its group refuses the restart: {why}")
+        self._state.found(f"it goes on: the head of its group refuses the restart: {why}")
         if self._state.state is State.DRAINING:
             self._state.to(Trigger.KEPT)

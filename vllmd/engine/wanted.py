@@ -6,7 +6,6 @@ Whoever keeps the engine looks at it, and is woken by each wish.
 from vllmd.engine.assembly import Assembly, EngineSettings
 from vllmd.engine.engine_state import EngineState
 from vllmd.engine.gpu_interface import refuse_restart
-from vllmd.engine.group_interface import GOES_ON
 from vllmd.engine.operator_requests import OperatorRequests
 from vllmd.engine.process.shim_client import ShimClient
 from vllmd.engine.sleeping.sleeper import Sleeper
@@ -80,8 +79,6 @@ class WantedEngine:
             raise HeldError(f"{self._name} runs, and would not start again: {why}")
         if self._state.state in SERVING:
             refuse_restart(self._settings.context.gpu, self._name)
-        if (self._state.problem or "").startswith(GOES_ON):
-            self._state.problem = None  # of the restart before: who waits for this one reads it
         self._restart = True
         self.start()
 
