@@ -88,3 +88,15 @@ def test_whether_any_model_serves_is_told_with_it(
     found = [each for each in told(series, tmp_path) if each.labels["model"] == "m"]
     none = next(each for each in found if each.name == "VllmdReplicasNone")
     assert none.labels.get("models") == models
+
+
+def test_model_whose_neighbour_comes_and_goes_is_told_all_the_time(tmp_path: Path) -> None:
+    flaps = host("b", "n", ("ready", "loading"))
+    of = 'instance="b:9840",job="vllmd",vllmd_engine="chat"'
+    there = [1.0] * WELL_M + [float(minute % 2) for minute in range(ILL_M)]
+    flaps[f"vllmd_engine_up{{{of}}}"] = flaps[f"vllmd_engine_takes_requests{{{of}}}"] = there
+    series = {**host("a", "m", ("ready", "held")), **flaps}
+    for at_m in range(WELL_M + 5, WELL_M + 10):
+        found = [each for each in told(series, tmp_path, at_m) if each.labels["model"] == "m"]
+        (none,) = [each for each in found if each.name == "VllmdReplicasNone"]
+        assert "models" not in none.labels

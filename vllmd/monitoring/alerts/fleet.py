@@ -6,8 +6,12 @@ from vllmd.monitoring.settings import RuleSettings
 
 OF = "{{ $labels.model }} in the fleet {{ $labels.fleet }}"
 STATUS = "vllmd fleet status"
-_NONE = "(vllmd:replicas_wanted > 0 unless on (fleet, model) vllmd:replicas_ready > 0)"
-_OTHERS = "on (fleet) sum by (fleet) (vllmd:replicas_ready) > 0"
+_READY = "max_over_time(vllmd:replicas_ready[2m])"
+_NONE = f"""(
+    vllmd:replicas_wanted > 0 and vllmd:replicas_wanted offset 2m > 0
+      unless on (fleet, model) {_READY} > 0
+  )"""
+_OTHERS = f"on (fleet) max by (fleet) ({_READY}) > 0"
 _LEAST = f"max by (fleet) ({last('vllmd_fleet_min_ready')})"
 
 
@@ -21,7 +25,8 @@ def group(_: RuleSettings) -> RuleGroup:
             Alert(
                 "VllmdReplicasNone",
                 AlertSeverity.CRITICAL,
-                # where another model serves, what is told of the fleet's hosts is told all the same
+                # where another model serves, what hosts tell is told all the same; as that may come
+                # and go, two minutes are waited for here, and not by `for`
                 f"""
                 label_replace({_NONE} unless {_OTHERS}, "models", "all", "", "")
                   or ({_NONE} and {_OTHERS})
@@ -30,7 +35,6 @@ def group(_: RuleSettings) -> RuleGroup:
                 "Every request fails. What the hosts tell is the cause; it is not sent as well "
                 "where no other model of the fleet serves.",
                 STATUS,
-                wait="2m",
                 of_a_host=False,
             ),
             Alert(
