@@ -16,7 +16,7 @@ LOCAL_ENGINE = frozenset(
 LOCAL_GROUP = frozenset(
     {
         *("hosts", "name", "generation", "red", "doubt", "waits_for", "awaited"),
-        *("failed_host", "failure", "differences", "silent"),
+        *("failed_host", "failure", "differences", "silent", "refused"),
     }
 )
 LOCAL_SLEEP = frozenset({"by", "wanted_by"})

@@ -70,6 +70,10 @@ async def test_run_engine_that_was_ready_with_this_command_is_tried_again_first(
         await scene.clock.advance(4)
         await scene.until_state(State.LOADING)
         await scene.spawner.last.end(1, tail=[LORA])
+        await scene.until_state(State.BACKOFF)
+        await scene.clock.advance(8)
+        await scene.until_state(State.LOADING)
+        await scene.spawner.last.end(1, tail=[LORA])
         await scene.until_state(State.HELD)
 
 

@@ -150,6 +150,8 @@ def test_connected_addresses_are_not_known_without_a_descriptor_to_read_them_wit
     with socket.create_server(("127.0.0.2", 0)) as server:
         child = _connected(server.getsockname())
         try:
+            there = frozenset({"127.0.0.2"})
+            wait_for("its connection", lambda: connected_addresses(os.getpid()) == there)
             with socket.socket() as lowest:
                 number = lowest.fileno()
             resource.setrlimit(resource.RLIMIT_NOFILE, (number + free, limit[1]))
@@ -158,7 +160,7 @@ def test_connected_addresses_are_not_known_without_a_descriptor_to_read_them_wit
             resource.setrlimit(resource.RLIMIT_NOFILE, limit)
             os.kill(child, 9)
             os.waitpid(child, 0)
-    assert found == (frozenset({"127.0.0.2"}) if free else None)
+    assert found == (there if free else None)
 
 
 def _connected(address: Any) -> int:
