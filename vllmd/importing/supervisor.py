@@ -50,6 +50,10 @@ class Program:
     autostart: bool = True
 
 
+MOST_ENGINES, DIGITS = 256, 9
+"""Of one program: each becomes a table."""
+
+
 def is_supervisor(text: str) -> bool:
     """Tell supervisord's configuration from others."""
     return bool(_PROGRAM.search(text))
@@ -71,7 +75,7 @@ def programs_of(text: str, path: str, around: Surroundings) -> Iterator[Program]
         given = {key: each.value for key, each in values.items()}
         count = given.get("numprocs", "1")
         first = int(given.get("numprocs_start", "0") or 0)
-        for number in range(first, first + (int(count) if count.isdigit() else 1)):
+        for number in range(first, first + _how_many(count, f"numprocs of {name}")):
             place = Place(path, values["command"].line)
             own = {"process_num": number, "program_name": name, "group_name": name}
             script = shlex.join(words_of(_filled(given["command"], own, path, place)))
@@ -81,6 +85,15 @@ def programs_of(text: str, path: str, around: Surroundings) -> Iterator[Program]
             starts = given.get("autostart", "true").lower() not in ("false", "no", "off", "0")
             remarks = tuple(_remarks(given))
             yield Program(name, script, variables, folder or around.folder, place, remarks, starts)
+
+
+def _how_many(count: str, what: str) -> int:
+    """Return how often a program runs. Raises: ValueError: it is more than a host has engines."""
+    if not count.isdecimal():
+        return 1
+    if len(count) > DIGITS or int(count) > MOST_ENGINES:
+        raise ValueError(f"{what} are {count}, and {MOST_ENGINES} are taken over at most")
+    return int(count)
 
 
 def _remarks(given: Mapping[str, str]) -> Iterator[str]:
@@ -143,7 +156,7 @@ def programs_of_process_compose(
         remarks += [_LOG] if "log_location" in process else []
         place = Place(path, process.at("command"))
         count = text_of(process.get("replicas")) or "1"
-        for number in range(int(count) if count.isdigit() else 1):
+        for number in range(_how_many(count, f"replicas of {name}")):
             values = {**table_in(table, "vars"), **table_in(process, "vars")}
             values["PC_REPLICA_NUM"] = str(number)
             yield Program(

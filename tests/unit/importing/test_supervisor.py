@@ -1,5 +1,7 @@
 """Programs of supervisord and process-compose."""
 
+import pytest
+
 from vllmd.importing.supervisor import (
     is_process_compose,
     is_supervisor,
@@ -10,6 +12,7 @@ from vllmd.importing.surroundings import Notes, Surroundings
 from vllmd.importing.unknown import is_unknown
 from vllmd.importing.yaml_values import documents
 
+SOURCES = Surroundings()
 TEXT = """[program:a]
 command=vllm serve m
   --port 80%(process_num)d %(here)s %% %(ENV_X)s
@@ -57,3 +60,13 @@ def test_program_that_is_started_by_hand_is_so_here() -> None:
     text = "[program:x]\ncommand=vllm serve m\nautostart=false\n"
     (program,) = programs_of(text, "/etc/s.conf", Surroundings())
     assert not program.autostart
+
+
+@pytest.mark.parametrize("count", ["257", "900000000", "9" * 5000])
+def test_more_programs_than_a_host_has_engines_are_refused_at_once(count: str) -> None:
+    with pytest.raises(ValueError, match="256 are taken over at most"):
+        list(programs_of(f"[program:x]\ncommand=vllm serve m\nnumprocs={count}\n", "", SOURCES))
+    text = f"processes:\n  x: {{command: vllm serve m, replicas: '{count}'}}\n"
+    (table,) = documents(text, "x")
+    with pytest.raises(ValueError, match="256 are taken over at most"):
+        list(programs_of_process_compose(table, "/srv/p.yaml", SOURCES, Notes()))
