@@ -9,7 +9,10 @@ from vllmd.importing.shell.followed import FollowedCommands
 from vllmd.importing.shell.syntax import Node
 from vllmd.importing.surroundings import Notes, Surroundings, join
 from vllmd.importing.unknown import Place, mark
+from vllmd.util.units import MIB
 
+MOST_TEXT, MOST_VALUES = 8 * MIB, 65536
+"""Of a variable: more than any file that is read; one that is doubled in a loop has no end."""
 Value = str | list[str] | dict[str, str]
 """A variable: a text, an array, or an array by names."""
 
@@ -99,7 +102,11 @@ class ShellState:
         self.leaves, self.doubt = other.leaves, other.doubt
 
     def assign(self, name: str, value: Value) -> None:
-        """Set a variable."""
+        """Set a variable. Raises: ValueError: it grows beyond all measure."""
+        if len(value) > (MOST_TEXT if isinstance(value, str) else MOST_VALUES):
+            raise ValueError(
+                f"${name} grows beyond {MOST_TEXT // MIB} MiB, or {MOST_VALUES} values"
+            )
         self.variables[name] = value
         if self.exports_all:
             self.exported.add(name)

@@ -1,8 +1,11 @@
 """What a script knows, along two ways."""
 
+import pytest
+
+from vllmd.importing.shell.script import launches_of
 from vllmd.importing.shell.state import ShellState
 from vllmd.importing.surroundings import Notes, Surroundings
-from vllmd.importing.unknown import is_unknown
+from vllmd.importing.unknown import Place, is_unknown
 
 
 def state(**variables: str) -> ShellState:
@@ -40,3 +43,16 @@ def test_set_a_exports_what_is_assigned_from_then_on() -> None:
     one.exports_all = True
     one.assign("A", "1")
     assert one.environment() == {"A": "1"}
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "a=1; for ((;;)); do a=$a$a; done",
+        "a=1; for ((;;)); do a+=$a; done",
+        "a=(1); for ((;;)); do a=(${a[@]} ${a[@]}); done",
+    ],
+)
+def test_variable_that_is_doubled_without_end_is_refused(script: str) -> None:
+    with pytest.raises(ValueError, match=r"\$a grows beyond 8 MiB, or 65536 values"):
+        launches_of(script, Place("x", 1), Surroundings(), Notes())
