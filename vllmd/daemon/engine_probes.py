@@ -1,5 +1,6 @@
 """An engine's page read as its heartbeat: where scraping and supervision meet."""
 
+import contextlib
 import json
 import math
 import re
@@ -44,6 +45,9 @@ RANK_HEADER = "X-data-parallel-rank"
 """Source: vllm/entrypoints/generate/base/serving.py of 0.32."""
 RANK_REFUSED = "data_parallel_rank"
 """What the refusal of a rank that there is not names (seen, vLLM 0.32)."""
+
+Spent = Callable[[int, int], None]
+"""Told the tokens of the prompt, and those that came, of a request of vllmd's own."""
 
 _COUNTS = (STEPS, RUNNING, WAITING, PROMPT_TOKENS, GENERATION_TOKENS)
 _FAMILIES = frozenset({STEPS.removesuffix(b"_count"), SLEEP, *_COUNTS})
@@ -160,9 +164,12 @@ async def look_afresh(
 
 
 async def send_canary(
-    client: httpx.AsyncClient, engine: EngineConfig, key: str | None
+    client: httpx.AsyncClient,
+    engine: EngineConfig,
+    key: str | None,
+    spent: Spent = lambda *_: None,
 ) -> str | None:
-    """Ask an engine for one token.
+    """Ask an engine for one token; `spent` is told what that took, if it came.
 
     Returns: None if it came, or was refused for the moment (503: too many requests wait); else
         what came instead.
@@ -170,18 +177,23 @@ async def send_canary(
     response = await _post_canary(client, engine, key)
     if isinstance(response, str):
         return response
-    return None if response.status_code == httpx.codes.SERVICE_UNAVAILABLE else _problem(response)
+    busy = response.status_code == httpx.codes.SERVICE_UNAVAILABLE
+    return None if busy else _problem(response, spent)
 
 
 async def ask_rank(
-    client: httpx.AsyncClient, engine: EngineConfig, key: str | None, rank: int | None
+    client: httpx.AsyncClient,
+    engine: EngineConfig,
+    key: str | None,
+    rank: int | None,
+    spent: Spent = lambda *_: None,
 ) -> str | None:
-    """Ask a data parallel rank of an engine for one token, or any.
+    """Ask a data parallel rank of an engine for one token, or any; `spent` as for a canary.
 
     Returns: None if it came; else what came instead.
     """
     response = await _post_canary(client, engine, key, rank)
-    return response if isinstance(response, str) else _problem(response)
+    return response if isinstance(response, str) else _problem(response, spent)
 
 
 async def heeds_ranks(
@@ -216,8 +228,13 @@ async def _post_canary(
         return repr(error)
 
 
-def _problem(response: httpx.Response) -> str | None:
-    return None if response.is_success else f"HTTP {response.status_code}: {response.text[:200]}"
+def _problem(response: httpx.Response, spent: Spent) -> str | None:
+    if not response.is_success:
+        return f"HTTP {response.status_code}: {response.text[:200]}"
+    with contextlib.suppress(ValueError, TypeError, KeyError):  # it says nothing of that
+        usage = response.json()["usage"]
+        spent(int(usage["prompt_tokens"]), int(usage["completion_tokens"]))
+    return None
 
 
 def _canary_of(engine: EngineConfig) -> dict[str, object]:
@@ -248,9 +265,10 @@ class EngineProbes:
         parts: PartRunner,
         printing: Callable[[str], str | None],
         group: EngineGroup = ALONE,
+        spent: Spent = lambda *_: None,
     ) -> None:
         """Make them; `printing` returns the line that a run has begun and not ended."""
-        self._group = group
+        self._group, self._spent = group, spent
         group.use_probe(self._ask_rank, self._heeds_ranks)
         self.printing = printing
         self._engine, self._key = engine, built.api_key
@@ -267,7 +285,7 @@ class EngineProbes:
         """The ranks behind its API server; None if it is one, or its group asks them."""
 
     async def _send_canary(self) -> str | None:
-        return await send_canary(self._client, self._engine, self._key)
+        return await send_canary(self._client, self._engine, self._key, self._spent)
 
     def gets_on(self) -> bool:
         """Tell whether its group is known to get on."""
@@ -285,7 +303,7 @@ class EngineProbes:
         return reading
 
     async def _ask_rank(self, rank: int | None) -> str | None:
-        return await ask_rank(self._client, self._engine, self._key, rank)
+        return await ask_rank(self._client, self._engine, self._key, rank, self._spent)
 
     async def _heeds_ranks(self, count: int) -> bool | None:
         return await heeds_ranks(self._client, self._engine, self._key, count)

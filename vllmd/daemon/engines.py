@@ -59,6 +59,9 @@ class SharedServices:
     """Hears of each page that is read."""
     ended: Callable[[], None]
     """Told when nothing of a run is left, before the next one."""
+    spent: Callable[[str, str, int, int, int], None] = lambda *_: None
+    """Told what vllmd itself asked of an engine: its run, tokens of prompts, those that came, and
+    requests."""
     group_of: Callable[[str], EngineGroup] = lambda _: ALONE
     """Returns what an engine is a part of."""
     load_slots: LoadSlots = attrs.field(factory=LoadSlots)
@@ -260,9 +263,15 @@ class Engines:
                 services.environment.parts,
                 functools.partial(services.outputs.printing, name),
                 group,
+                functools.partial(self._asked, services, name),
             ),
             now.problem,
         )
+
+    def _asked(self, services: SharedServices, name: str, prompt: int, generated: int) -> None:
+        status = self.status(name)
+        if status is not None and status.run_id is not None:
+            services.spent(name, status.run_id, prompt, generated, 1)
 
     def _context(
         self,

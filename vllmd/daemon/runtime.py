@@ -86,6 +86,7 @@ class Runtime:
             self.adapters,
             told=self._page_read,
             ended=self._renew,
+            spent=self.cost_service.asked,
             group_of=self.groups.of,
             lag=self.lag,
         )

@@ -1,5 +1,6 @@
 import asyncio
 import errno
+import functools
 import json
 import os
 import socket
@@ -144,6 +145,29 @@ async def test_ask_rank_names_it_and_says_what_came(code: int, problem: str | No
         await ask_rank(client, engine(), None, None)
     assert [RANK_HEADER in request.headers for request in seen] == [True, False]
     assert seen[0].headers[RANK_HEADER] == "1"
+
+
+def _says(text: str, _: httpx.Request) -> httpx.Response:
+    return httpx.Response(200, text=text)
+
+
+async def test_what_a_request_of_ours_took_is_told_so_that_nobody_pays_for_it() -> None:
+    told: list[tuple[int, int]] = []
+
+    def handler(_: httpx.Request) -> httpx.Response:
+        usage = {"prompt_tokens": 2, "completion_tokens": 1, "total_tokens": 3}
+        return httpx.Response(200, json={"usage": usage})
+
+    def spent(prompt: int, generated: int) -> None:
+        told.append((prompt, generated))
+
+    async with client_of(handler) as client:
+        assert await send_canary(client, engine(), None, spent) is None
+        assert await ask_rank(client, engine(), None, 1, spent) is None
+    for said in ("no json", "[]", "{}", '{"usage": null}', '{"usage": {"prompt_tokens": []}}'):
+        async with client_of(functools.partial(_says, said)) as client:
+            assert await ask_rank(client, engine(), None, 1, spent) is None
+    assert told == [(2, 1), (2, 1)]
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,8 @@ from vllmd.util.loop_lag import LoopLag
 from vllmd.util.units import format_duration
 
 EVERY_S = 15.0
-"""How long after an answer a rank is asked again: a dead one is to be seen within a minute."""
+"""How long after an answer, or a step that it made for others, a rank is asked again: a dead one is
+to be seen within a minute."""
 LOOK_S = 1.0
 GAP_S = 15.0
 """Between two pages no more than this counts: what nobody saw may have been work."""
@@ -146,7 +147,10 @@ class RankProbes:
         for rank in range(self._ranks):
             if (shown := ranks.get(str(rank))) is None:
                 continue
-            self._shown[rank] = progress = shown.steps, shown.tokens
+            before, progress = self._shown.get(rank), (shown.steps, shown.tokens)
+            self._shown[rank] = progress
+            if before is not None and progress != before:  # it works, so nobody has to ask
+                self._due[rank] = max(at + EVERY_S, self._due.get(rank, 0.0))
             probe = self._pending.get(rank)
             if probe is not None and at > probe.at:
                 judged = self._working or not shown.has_work

@@ -58,12 +58,29 @@ async def ranks() -> "Ranks":
 async def test_ranks_that_answer_are_asked_again_and_never_hung(ranks: Ranks) -> None:
     await ranks.live(300)
     assert ranks.probes.hung() is None
-    assert 2 * 300 / (EVERY_S + 5) <= len(ranks.asked) <= 2 * 300 / EVERY_S + 2
+    assert 2 * 300 / (EVERY_S + 10) <= len(ranks.asked) <= 2 * 300 / EVERY_S + 2
     ranks.close()
 
 
 async def test_rank_that_does_nothing_is_seen_within_a_minute(ranks: Ranks) -> None:
     await ranks.live(60)
+    ranks.dead.add(1)
+    await ranks.live(60)
+    hung = ranks.probes.hung()
+    assert hung is not None
+    assert hung[0] == 1
+    ranks.close()
+
+
+async def test_rank_that_works_for_others_is_not_asked_until_it_rests(ranks: Ranks) -> None:
+    await ranks.live(60)
+    ranks.asked.clear()
+    for _ in range(60):
+        ranks.steps[1] += 3
+        await ranks.live(5)
+    assert ranks.asked.count(1) <= 1
+    assert ranks.asked.count(0) >= 300 / (EVERY_S + 10)
+    ranks.asked.clear()
     ranks.dead.add(1)
     await ranks.live(60)
     hung = ranks.probes.hung()
