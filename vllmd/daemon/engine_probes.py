@@ -27,6 +27,7 @@ from vllmd.lora.service import LoraService
 from vllmd.scrape.families import Family, parse_page
 from vllmd.scrape.page import Page, PageSource
 from vllmd.scrape.recent import RecentPages
+from vllmd.shim.files import parse_json
 from vllmd.util.clock import Clock
 from vllmd.util.parts import PartRunner
 
@@ -232,7 +233,7 @@ def _problem(response: httpx.Response, spent: Spent) -> str | None:
     if not response.is_success:
         return f"HTTP {response.status_code}: {response.text[:200]}"
     with contextlib.suppress(ValueError, TypeError, KeyError):  # it says nothing of that
-        usage = response.json()["usage"]
+        usage = parse_json(response.text)["usage"]
         spent(int(usage["prompt_tokens"]), int(usage["completion_tokens"]))
     return None
 
