@@ -1,11 +1,13 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import attrs
 import httpx
 import pytest
 
 from tests.helpers.clock import FakeClock
 from tests.helpers.make import config
+from vllmd.daemon.engine_probes import EngineProbes
 from vllmd.daemon.engines import Engines, SharedServices
 from vllmd.daemon.environment import Environment
 from vllmd.daemon.reload import ConfigSnapshot, in_force
@@ -44,6 +46,7 @@ class Scene:
         )
         self.engines = Engines()
         self.now: ConfigSnapshot | None = None
+        self.spent: list[tuple[str, str, int, int, int]] = []
 
     def configure(self, text: str = ENGINES, problem: str | None = None) -> None:
         wanted = ConfigSnapshot.of(config(text.format(folder=self.folder)), problem=problem)
@@ -64,6 +67,7 @@ class Scene:
                 self.adapters,
                 told=lambda _engine, _page: None,
                 ended=lambda: None,
+                spent=lambda *what: self.spent.append(what),
             )
         self.outputs.configure(now.config)
         self.engines.configure(now, wanted, self.shared)
@@ -129,3 +133,17 @@ async def test_part_with_leaves_an_engine_until_its_supervisor_is_over(scene: Sc
     scene.engines.forget(lambda _: True, ["code"])
     assert [part.name for part in scene.engines.parts()] == ["engine:code"]
     assert list(scene.engines.sources) == ["code"]
+
+
+async def test_what_an_engine_was_asked_is_told_of_the_run_that_there_is(scene: Scene) -> None:
+    scene.configure()
+    supervisor = scene.engines.supervisors["chat"]
+    asks = attrs.evolve(supervisor.status, run_id=None)
+    scene.engines.status = lambda _: asks  # type: ignore[method-assign]
+    probes = supervisor._settings.probes
+    assert isinstance(probes, EngineProbes)
+    probes._spent(1, 1)
+    assert scene.spent == [], "it has ended meanwhile"
+    asks = attrs.evolve(asks, run_id="run-1")
+    probes._spent(2, 1)
+    assert scene.spent == [("chat", "run-1", 2, 1, 1)]
