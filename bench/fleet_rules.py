@@ -75,6 +75,12 @@ class Page(http.server.BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+class Pages(http.server.ThreadingHTTPServer):
+    """Hundreds of connections come at once."""
+
+    request_queue_size = 1024
+
+
 def measure(hosts: int, seconds: float, pages: int, *, rules: bool) -> Cost:
     """Return what so many hosts cost, with the rules or without."""
     with tempfile.TemporaryDirectory() as name:
@@ -125,7 +131,7 @@ def main() -> None:
     given = parser.parse_args()
     Page.body = page().encode()
     print(f"{Page.body.count(b'{')} samples with labels a page")
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
+    server = Pages(("127.0.0.1", 0), Page)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     for hosts in given.hosts:
         without = measure(hosts, given.seconds, server.server_port, rules=False)
