@@ -306,10 +306,10 @@ class Prober:
         return carried(now, reference.identity).model != reference.identity.model
 
     async def _identity_of(self, asker: Asker, status: EngineStatus) -> AnswersIdentity | None:
-        version, gpus = await asker.version(), self._view.gpus().names
-        return await self._identity.of(
-            status, self._kept, self._engine, self._command, version, gpus
-        )
+        # as they are together with `status`: a reload may come in between
+        engine, command, gpus = self._engine, self._command, self._view.gpus().names
+        version = await asker.version()
+        return await self._identity.of(status, self._kept, engine, command, version, gpus)
 
     def _spend(self, run_id: str, found: Sequence[PromptAnswer]) -> None:
         prompt = sum(len(each.tokens) for each in found)

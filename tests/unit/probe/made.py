@@ -71,12 +71,15 @@ class FakeVllm:
         self.asked: list[httpx.Request] = []
         self.told: Callable[[], None] = lambda: None
         """Called at each request for answers."""
+        self.told_version: Callable[[], None] = lambda: None
+        """Called when it is asked for its version."""
 
     def client(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(transport=httpx.MockTransport(self._answer))
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
         if request.url.path == "/version":
+            self.told_version()
             return httpx.Response(200, json={"version": self.version})
         self.asked.append(request)
         self.told()

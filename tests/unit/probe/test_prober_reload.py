@@ -20,6 +20,14 @@ async def test_model_that_is_configured_and_does_not_run_yet_is_not_recorded(cas
     assert await case.look() is AnswersVerdict.RIGHT, case.prober.status.found
 
 
+async def test_reload_while_it_is_asked_is_of_the_next_run(case: Case) -> None:
+    case.vllm.told_version = lambda: reloaded(case, 'quantization = "fp8"')
+    await case.look()
+    case.vllm.told_version = lambda: None
+    case.vllm.seed, case.status = 2, case.ready("two")
+    assert await case.look() is AnswersVerdict.RIGHT, case.prober.status.found
+
+
 async def test_files_that_are_replaced_under_an_engine_are_those_of_its_next_run(
     tmp_path: Path,
 ) -> None:
