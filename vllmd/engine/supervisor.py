@@ -277,6 +277,34 @@ class Supervisor(GroupedEngine):
 
         Returns: its end; None if only the connection to its shim ended, or it is left alone.
         """
+        while True:
+            stall, to_end = await self._watched(client)
+            phase = self._state.phase if self._state.state is State.LOADING else None
+            if client.exited.done():
+                break
+            if self._leaving and not self._must_stop and not to_end:
+                return None
+            if to_end and self._group.is_member:
+                self._group.was_failing(await self._parts.runs.failing(client.run))
+            if to_end or (self._must_stop and await self._leave_group(client)):
+                await self._end(client, stall)
+                break
+        record, runs = await client.exited, self._parts.runs
+        if record is None and await runs.lives_on():
+            self.detach()
+            return None
+        ended = exits.from_record(record) if record else await runs.how_it_ended(client.run)
+        client.close()
+        self._client = None
+        if stall:
+            return exits.stalled(ended, stall.label, stall.reason)
+        return attrs.evolve(ended, phase=phase)
+
+    async def _watched(self, client: ShimClient) -> tuple[Stall | None, bool]:
+        """Watch a running engine until it ends, or is to end, or to be let go of.
+
+        Returns: why it is to be killed, if it is; whether it is to end without being asked to.
+        """
         stall: Stall | None = None
         watching = asyncio.create_task(self.sleeper.run(client.run, self._watch))
         grouped = asyncio.create_task(self._of_group(lambda g: g.until_end(client.run["run_id"])))
@@ -294,25 +322,7 @@ class Supervisor(GroupedEngine):
             for each in (watching, grouped):
                 each.cancel()
             await asyncio.gather(watching, grouped, return_exceptions=True)
-        phase = self._state.phase if self._state.state is State.LOADING else None
-        if not client.exited.done():
-            if self._leaving and not self._must_stop and not to_end:
-                return None
-            if to_end and self._group.is_member:
-                self._group.was_failing(await self._parts.runs.failing(client.run))
-            if self._must_stop and not to_end and not await self._leave_group(client):
-                return await self._follow(client)
-            await self._end(client, stall)
-        record, runs = await client.exited, self._parts.runs
-        if record is None and await runs.lives_on():
-            self.detach()
-            return None
-        ended = exits.from_record(record) if record else await runs.how_it_ended(client.run)
-        client.close()
-        self._client = None
-        if stall:
-            return exits.stalled(ended, stall.label, stall.reason)
-        return attrs.evolve(ended, phase=phase)
+        return stall, to_end
 
     async def _end(self, client: ShimClient, stall: Stall | None) -> None:
         """Stop the engine through its shim; a shim that cannot do it is killed, then its tree."""

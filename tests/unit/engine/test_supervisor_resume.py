@@ -14,11 +14,13 @@ from tests.helpers.scene import Scene, running
 from tests.helpers.shims import FakeShim
 from vllmd.config import command
 from vllmd.engine.assembly import EngineSettings
+from vllmd.engine.liveness.monitor import LivenessMonitor, Stall
 from vllmd.engine.liveness.reading import PageAnswer
 from vllmd.engine.process.run_state import NAME
 from vllmd.engine.state_machine import State, Trigger
 from vllmd.engine.supervisor import Supervisor
 from vllmd.events.engine import EngineAdopted, EnginePhaseReached, EngineStateChanged
+from vllmd.shim.protocol import RunRecord
 
 AWAY_S = 500.0
 
@@ -253,6 +255,31 @@ async def test_leave_lets_a_start_finish_and_touches_nothing(tmp_path: Path) -> 
         await scene.clock.advance(1)
         await scene.until_state(State.READY)
         assert len(scene.spawner.shims) == 1
+
+
+@pytest.mark.parametrize("wish", ["leave", "dismiss"])
+async def test_keep_before_an_end_is_under_way_ends_nothing(tmp_path: Path, wish: str) -> None:
+    """Two reloads: what follows the engine may take a moment to let go of it, as a look does."""
+    scene = Scene(tmp_path)
+    real, let_go = scene.supervisor.sleeper.run, asyncio.Event()
+
+    async def slow(run: RunRecord, watch: LivenessMonitor) -> Stall:
+        try:
+            return await real(run, watch)
+        finally:
+            await let_go.wait()
+
+    scene.supervisor.sleeper.run = slow  # type: ignore[method-assign]
+    async with running(scene):
+        await scene.until_state(State.READY)
+        getattr(scene.supervisor, wish)()
+        await scene.clock.advance(1)
+        scene.supervisor.keep()
+        let_go.set()
+        await scene.clock.advance(20)
+        assert scene.task is not None
+        assert (scene.state, scene.task.done()) == (State.READY, False)
+        assert scene.spawner.last.stops == []
 
 
 async def test_restart_that_was_done_ends_no_engine_that_is_found_later(tmp_path: Path) -> None:
