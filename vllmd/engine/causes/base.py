@@ -122,6 +122,10 @@ _CALLED = re.compile(r"/json/|/torch/_ops\.py:__call__$|/tvm_ffi/\S*:")
 """Where an exception comes from that is of whoever called it."""
 
 
+NOWHERE = r"^$"
+"""In the place of a pattern of `Frame.where`: no frame says where it was raised."""
+
+
 @attrs.frozen
 class Told:
     """What a cause says of one failure instead of what it says of all; None leaves it as it is."""
@@ -240,6 +244,8 @@ class Cause:
             if frame.elsewhere and any(re.search(frame.elsewhere, place) for place in last):
                 continue
             looked_at = last if frame.raised else places
+            if frame.where == NOWHERE and not places and sign.entry.process is not None:
+                looked_at = ("",)
             if says.search(sign.lines[0]) and any(map(where.search, looked_at)):
                 return sign.quote
         return None

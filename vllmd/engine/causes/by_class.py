@@ -6,7 +6,7 @@ GPU, a package) that nobody made to work: a wall. In the engine's own parts it i
 """
 
 from vllmd.engine.causes.arguments import VALUE_MISTAKES
-from vllmd.engine.causes.base import Cause, Found, Frame, Kind, Rank, Told
+from vllmd.engine.causes.base import NOWHERE, Cause, Found, Frame, Kind, Rank, Told
 from vllmd.engine.causes.class_of_libraries import NAME, UNLESS, any_of
 
 _SLIP = NAME + any_of(r"AssertionError$", r"(?:UnboundLocal|Name|Recursion)Error\b", VALUE_MISTAKES)
@@ -293,6 +293,11 @@ CAUSES = (
                 raised=True,
             ),
             Frame(rf"{_VLLM}|-packages/", _STD, "the C++ library, by pybind11"),
+            Frame(
+                NOWHERE,
+                rf"(?!{NAME}(?:Key|Index)Error\b|.*\bLoRA\b){_MISTAKE}",
+                "Python, of a process of vLLM whose traceback is not there",
+            ),
         ),
         told=_mistaken,
     ),

@@ -100,3 +100,11 @@ def test_by_class_names_the_place_of_a_mistake() -> None:
 def test_by_class_looks_at_the_chain_that_ended_the_run_and_at_nothing_before_it() -> None:
     first = CORE + "OSError: what is this"
     assert why("vllm/v1/core/x.py:check", "KeyError: 'x'", first).cause == "engine_bug"
+
+
+def test_by_class_knows_python_s_own_words_of_a_process_whose_traceback_is_not_there() -> None:
+    said = "AttributeError: 'OddTokenizer' object has no attribute 'all_special_ids'"
+    for process in ("(APIServer pid=1) ", CORE):
+        assert diagnose(Facts("1", (process + said,))).cause == "engine_bug"
+    assert diagnose(Facts("1", (said,))).cause == "unknown", "nobody says that vLLM printed it"
+    assert diagnose(Facts("1", (CORE + "KeyError: 'x'",))).cause == "unknown"
