@@ -10,7 +10,16 @@ FAILURES: tuple[Failure, ...] = (
         Who.WORKER,
         r"""
 seen-npu-fork | fork_cuda | wall | torch_npu/npu/__init__.py:_lazy_init | RuntimeError: Cannot re-initialize NPU in forked subprocess. To use NPU with multiprocessing, you must use the 'spawn' start method
+seen-no-numa-nodes | numa_refused config_rejected parallel_misfit | wall | vllm/v1/worker/cpu_worker.py:_get_autobind_cpu_ids | AssertionError: No enough allowed NUMA nodes to bind threads of 4 CPUWorkers. Allowed NUMA nodes are [0]. Please try to bind threads manually.
 seen-gloo-127-0-1-1 | gloo_loopback | either | torch/distributed/distributed_c10d.py:_new_process_group_helper | RuntimeError: Gloo connectFullMesh failed with [../third_party/gloo/gloo/transport/tcp/pair.cc:144] no error, Connection refused, remote=[127.0.1.1]:17308
+""",
+    ),
+    *rows(
+        Phase.ARGUMENTS,
+        Who.API,
+        r"""
+seen-aiter-arch | gpu_unsupported unsupported_combination | wall | aiter/jit/utils/chip_info.py:get_gfx_custom_op_core | KeyError: 'Unknown GPU architecture: gfx1101. Supported architectures: gfx90a, gfx942, gfx950'
+seen-not-local | hub_unreachable | passes | huggingface_hub/file_download.py:_raise_on_head_call_error | huggingface_hub.errors.LocalEntryNotFoundError: Got: ConnectError: [SSL: UNEXPECTED_EOF_WHILE_READING] EOF occurred in violation of protocol
 """,
     ),
     *rows(

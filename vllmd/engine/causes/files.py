@@ -191,6 +191,7 @@ CAUSES = (
         signs={
             r"^set(?:_mempolicy|ting membind): ": "numactl; vllm/utils/numa_utils.py since 0.19",
             r"numactl is required for NUMA binding": "vllm/utils/numa_utils.py since 0.19",
+            r"enough allowed NUMA nodes to bind": "vllm/v1/worker/cpu_worker.py since 0.9",
             r"numa_migrate_pages failed": "csrc/cpu/utils.cpp 0.6 to 0.10",
         },
     ),

@@ -233,6 +233,7 @@ CAUSES = (
             ),
             r"Minimum capability: \d+": "vllm/config/vllm.py since 0.2",
             r"OutOfResources|out of resource: shared memory": "triton/runtime/errors.py",
+            r"(?i:unknown|unsupported) GPU arch": "aiter/jit/utils/chip_info.py",
             r"FlashAttention only supports Ampere": "flash_attn: csrc/flash_attn/flash_api.cpp",
             r"fp8e4nv.* not supported|(?i:fp8) .*requires? (?:an? )?(?:GPU|CUDA|SM\s?\d|compute)": (
                 "triton; vllm"

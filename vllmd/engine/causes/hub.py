@@ -104,6 +104,7 @@ CAUSES = (
             rf"(?:429|5\d\d) (?:Client|Server) Error.*{_HUB}": "huggingface_hub/utils/_http.py",
             rf"403 (?:Client Error|Forbidden).*{_HUB}": "a proxy on the way",
             r"HfHubHTTPError: (?:429|5\d\d)": "huggingface_hub/errors.py",
+            r"LocalEntryNotFoundError\b": "huggingface_hub/errors.py: nor is it in the cache",
             r"Consistency check failed: file should be of size": "huggingface_hub/file_download.py",
             r"error downloading or loading vocab file": "openai_harmony, of vllm's gpt-oss",
             r"CAS (?:service|[Cc]lient) [Ee]rror|File reconstruction error"

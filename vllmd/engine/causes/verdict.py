@@ -14,6 +14,7 @@ import attrs
 
 from vllmd.engine.causes.accelerators import NOT_OF_THE_CODE
 from vllmd.engine.causes.base import WALLS, Cause, Diagnosis, Facts, Found, Kind, Rank, bare
+from vllmd.engine.log_reading.entries import LOUD
 from vllmd.engine.log_reading.phase import Phase, is_of_a_start
 from vllmd.engine.log_reading.reading import OutputReading
 from vllmd.engine.log_reading.serving import at_work
@@ -42,6 +43,7 @@ _CODES = {
 _OF_A_START = re.compile(r"failed to start|initialization failed|Failed core proc|Process failed")
 """What vLLM says of an engine that never served."""
 MOST_SIGNS = 400
+_OF_AN_ENGINE = re.compile(r"EngineCore|(?:Vllm)?Worker")
 BUG = "engine_bug"
 """The cause of an exception that none of the others is known by."""
 
@@ -250,6 +252,8 @@ def _end(causes: Sequence[Cause], facts: Facts) -> Diagnosis | None:
         if (found := cause.found(reading, signs)) is not None
     ]
     first = min(named, default=None, key=lambda each: each[:2])
+    is_above = bool(first and first[3].sign.echo and _told_above(reading))
+    first = None if is_above else first
     if _is_told(root, reading.ready) and (
         first is None or first[0] > root.index or _is_echo_of(first[3].sign, reading)
     ):
@@ -264,13 +268,26 @@ def _end(causes: Sequence[Cause], facts: Facts) -> Diagnosis | None:
         )
     if first is not None:
         return first[2].diagnosis(facts, first[3])
-    return _announced(ends, facts) if root is None else None
+    return _announced(ends, facts) if root is None and not is_above else None
 
 
 def _is_echo_of(end: Sign, reading: OutputReading) -> bool:
     """Tell whether a process said that another one is dead before that had said why."""
     own = (sign.thrown for sign in reading.signs if sign.thrown and sign.is_own)
     return end.echo and any(map(at_work, own))
+
+
+def _told_above(reading: OutputReading) -> bool:
+    """Tell whether a core or a worker said why it failed, in lines that are above those given.
+
+    What is left begins within the message of its exception, or within its traceback.
+    """
+    return any(
+        entry.level in LOUD
+        and _OF_AN_ENGINE.match(entry.process or "")
+        and entry.text[:1].isspace()
+        for entry in reading.entries[: reading.signs[0].index]
+    )
 
 
 def _announced(ends: Sequence[Cause], facts: Facts) -> Diagnosis | None:
@@ -329,7 +346,7 @@ def _while(phase: Phase) -> str:
 def unknown(facts: Facts) -> Diagnosis:
     """Say what is known of an end whose cause is not."""
     reading, root = facts.reading, facts.reading.root
-    if root is None and reading.is_cut:
+    if root is None and reading.signs and (reading.is_cut or _told_above(reading)):
         return Diagnosis(
             cause="unknown",
             kind=Kind.UNKNOWN,

@@ -19,9 +19,10 @@ _L = r"(?P<level>TRACE|DEBUG|INFO|WARNING|WARN|ERROR|CRITICAL|FATAL)"
 _HEADS = tuple(
     re.compile(pattern)
     for pattern in (
-        # vLLM: 'ERROR 11-18 18:07:28 engine.py:366] x', since 0.8 '… [engine.py:366] x'
-        rf"{_L} (?P<at>\d\d-\d\d \d\d:\d\d:\d\d)(?:[.,]\d+)? (?:\[(?P<place>[^\]\s]+)\]"
-        rf"|(?P<old>[^\]\s]+)\])(?:\s|$)",
+        # vLLM: 'ERROR 11-18 18:07:28 engine.py:366] x', since 0.8 '… [engine.py:366] x'; the year
+        # before it where somebody set a format
+        rf"{_L} (?:\d{{4}}-)?(?P<at>\d\d-\d\d \d\d:\d\d:\d\d)(?:[.,]\d+)? "
+        r"(?:\[(?P<place>[^\]\s]+)\]|(?P<old>[^\]\s]+)\])(?:\s|$)",
         # the same without its time: VLLM_LOGGING_CONFIG, or who shows it
         rf"{_L} \[(?P<place>[\w./]+\.py:\d+)\](?:\s|$)",
         # uvicorn: 'INFO:     x'
@@ -60,6 +61,8 @@ _LETTERS = {
 }
 _NAMES = {"TRACE": "debug", "WARN": "warning", "FATAL": "critical"}
 _PY_WARNING = re.compile(r"\S+:\d+: \w*Warning: ")
+_PLACE = re.compile(r"\[?(?P<place>[\w/]+\.(?:py|cc|cpp|cu):\d+)\](?:\s|$)")
+"""A line whose beginning somebody left out, but for its place: 'core.py:1] x'."""
 _FIRST = frozenset("DIWECFT[-")
 """How a head can begin; others are not looked at."""
 
@@ -124,6 +127,8 @@ def read_entry(bare: Bare) -> Entry:
         return Entry(text[found.end() :], process, pid, "warning", None, "NCCL")
     if level is None and _PY_WARNING.match(text):
         level = "warning"
+    elif level is None and place is None and (found := _PLACE.match(text)):
+        return Entry(text[found.end() :], process, pid, None, None, found["place"])
     return Entry(text, process, pid, level, at, place)
 
 

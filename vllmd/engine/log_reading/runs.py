@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from vllmd.engine.log_reading.entries import QUIET, Entry
+from vllmd.engine.log_reading.entries import LOUD, QUIET, Entry
 from vllmd.engine.log_reading.thrown import Thrown
 from vllmd.logs.milestones import BANNERS, READY
 
@@ -32,6 +32,7 @@ _WORK = frozenset({"main", "cmd", "run", "run_server", "run_server_worker"})
 """Functions that a program is in once its modules are there."""
 _DEAD = ("EngineDeadError", "AsyncEngineDeadError", "MQEngineDeadError")
 """What a program throws, and what calls it once more, of an engine that is gone: no new run."""
+_ONLY_CORE = ("EngineCore", "EngineCore_DP0")
 _AT_IMPORT = ("ImportError", "ModuleNotFoundError", "SyntaxError")
 
 
@@ -40,6 +41,7 @@ def last_run(entries: Sequence[Entry], thrown: Sequence[Thrown]) -> int:
     begin = _by_banner(entries)
     begin = max(begin, _after_it_failed(entries, thrown, begin))
     begin = max(begin, _before_its_banner(entries, thrown, begin))
+    begin = max(begin, _after_another_core(entries, begin))
     return max(begin, _after_it_served(entries, thrown, begin))
 
 
@@ -75,6 +77,24 @@ def _after_it_failed(entries: Sequence[Entry], thrown: Sequence[Thrown], begin: 
         if entry.level in ("info", None) and early and other and not _siblings(entry):
             return index
     return begin
+
+
+def _after_another_core(entries: Sequence[Entry], begin: int) -> int:
+    """Find the first word of a core after the last one of another, which had failed.
+
+    A run has one of that name, or two at once where somebody put the logs of two together.
+    """
+    cores = [
+        (index, entry)
+        for index, entry in enumerate(entries[begin:], begin)
+        if entry.process in _ONLY_CORE and entry.pid is not None
+    ]
+    if not cores or cores[0][1].pid == cores[-1][1].pid:
+        return begin
+    own = [index for index, entry in cores if entry.pid == cores[-1][1].pid]
+    before = [(index, entry) for index, entry in cores if entry.pid != cores[-1][1].pid]
+    failed = any(entry.level in LOUD for _, entry in before)
+    return own[0] if failed and before[-1][0] < own[0] else begin
 
 
 def _siblings(entry: Entry) -> bool:

@@ -15,6 +15,8 @@ MAX_MORE = 14
 """Lines of a message after its first; a compiler's output may be long."""
 _WRAPPED = re.compile(r"[a-z]+,? [\w`'(]")
 """How the rest of a sentence begins that somebody broke into lines."""
+_LISTS = re.compile(r"\d validation errors? for \w+$")
+"""A message whose reasons come in the lines after it."""
 _BROKEN_AT = 30
 """No line that was broken for its length has fewer characters."""
 
@@ -94,9 +96,10 @@ def says(silent: Thrown, index: int, entry: Entry) -> bool:
     text = entry.text.strip()
     if not bare or not text or TRACEBACK in text or len(silent.more) >= MAX_MORE:
         return False
+    may_follow = _WRAPPED.match(text) or _LISTS.search(silent.message)
     if not silent.message:
         silent.message = text
-    elif index > silent.begin + 1 or silent.more or _WRAPPED.match(text):
+    elif index > silent.begin + 1 or silent.more or may_follow:
         silent.more += (text,)
     else:
         return False

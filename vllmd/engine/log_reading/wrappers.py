@@ -23,7 +23,7 @@ _WRAPPER = re.compile(
     rf"|{_TIME}\s+{_UNIT}"
     rf"|(?:[A-Z][a-z]{{2}}\s)?{_TIME}\s[A-Z]{{3,4}}\s+{_UNIT}"
     rf"|(?:<\d+>)?{_SYSLOG_TIME}\s+(?:\|(?:\s|$)|{_SYSLOG_UNIT})"
-    rf"|(?:DEFAULT|INFO|WARNING|ERROR)\s{_TIME}(?:\s\[resource[^\]]*\])?(?:\s|$)"
+    rf"|(?:DEFAULT|INFO|WARNING|ERROR)\s{_TIME}(?:\s\[resource[^\]]*\])?(?:\s(?!\[?[\w/]+\.py:\d)|$)"
     rf"|\[{_TIME}\](?:\s|$)"
     r"|\[pod/[^\]]+\](?:\s|$)"
     r"|\([\w.-]+(?:, rank=\d+)?, pid=\d+(?:, ip=[\w.:]+)?\)(?:\s|$)"
@@ -37,12 +37,13 @@ _WRAPPER = re.compile(
     r"|[a-z0-9]{8,20}\[(?:info|warning|error)\]"
     r"|│\s"
     r"|\d{1,7}[:-](?=[A-Z][a-z]{2}\s|\([A-Za-z]|\d{4}-|(?:INFO|WARNING|ERROR) )"
-    r"|\s{1,40}(?=\([A-Za-z][\w ]* pid=\d+\) )"
+    r"|(?:\s{1,40}|(?:INFO|WARNING|ERROR):\s+)(?=\([A-Za-z][\w ]* pid=\d+\) )"
     rf"|{_TIME}(?:\s+\|)?(?:\s|$))"
 )
 """docker -t, compose and swarm, PM2, CRI, journald (short, short-iso, with-unit) and syslog,
 Google's and others' stamps, kubectl --prefix, SkyPilot, SageMaker's server (DJL), RunPod, Modal, a
-frame of a terminal; ``grep -n``, an indent (of a list, of a document) before a process's name.
+frame of a terminal; ``grep -n``; an indent (of a list, of a document) or another program's
+level before a process's name.
 
 Source: the formats' own pages; public reports of vLLM's failures quote all of them.
 """

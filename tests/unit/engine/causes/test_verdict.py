@@ -235,3 +235,15 @@ def test_what_a_worker_at_work_says_is_no_wall_unless_something_says_that_it_sta
     assert (found.cause, found.perhaps, found.kind) == ("unknown", "broken_install", Kind.UNKNOWN)
     failed = CORE + "EngineCore failed to start."
     assert cause_of("1", *lines, failed) == "broken_install"
+
+
+def test_a_core_whose_last_words_are_cut_in_front_did_not_die_without_a_word() -> None:
+    rest = CORE + "        Possible Cause: Available memory is insufficient."
+    dead = thrown(
+        "vllm.v1.engine.exceptions.EngineDeadError: x", header="AsyncLLM output_handler failed."
+    )
+    facts = Facts("0", (rest, *dead))
+    assert choose(CAUSES, facts) is None
+    assert unknown(facts).explanation.startswith("The output is cut off")
+    assert cause_of("0", *dead) == "engine_core_died"
+    assert cause_of("0", rest.replace("ERROR", "INFO"), *dead) == "engine_core_died"

@@ -96,6 +96,22 @@ from vllmd.engine.log_reading.entries import read_entries
         ("/a/b.py:224: UserWarning: x", None, "warning", None, "/a/b.py:224: UserWarning: x"),
         ("- gpustack.worker - INFO - x", None, "info", "gpustack.worker", "x"),
         ("ValueError: x", None, None, None, "ValueError: x"),
+        (
+            "pynccl_wrapper.py:388] RuntimeError: x",
+            None,
+            None,
+            "pynccl_wrapper.py:388",
+            "RuntimeError: x",
+        ),
+        ("(W pid=7) ERROR 2025-10-25 15:32:13.272 [a.py:5] x", "W", "error", "a.py:5", "x"),
+        ("INFO 2026-01-30 13:11:28.375 api.py:144] x", None, "info", "api.py:144", "x"),
+        (
+            "ERROR: (Worker_TP1 pid=7) INFO 10-11 22:28:17 [a.py:6] x",
+            "Worker_TP1",
+            "info",
+            "a.py:6",
+            "x",
+        ),
         ("INFORMATION", None, None, None, "INFORMATION"),
     ],
 )

@@ -97,3 +97,13 @@ def test_last_run_begins_after_one_that_failed_and_whose_beginning_is_cut() -> N
     assert begin_of([*FAILED, "x", again]) == 2
     assert begin_of([*FAILED, again.replace("pid=9", "pid=1")]) == 0, "it says so itself"
     assert begin_of([*FAILED, again.replace("APIServer", "ApiServer_2")]) == 0, "one of several"
+
+
+def test_last_run_begins_at_a_core_after_one_that_failed_and_said_no_more() -> None:
+    old = "(EngineCore pid=7) ERROR 09-18 20:00:00 [core.py:1] ValueError: error of the run before"
+    new = "(EngineCore pid=9) INFO 09-18 21:36:10 [gpu_model_runner.py:3120] Model loading took 1"
+    assert begin_of([old, "x", new]) == 2
+    assert begin_of([old, new, old]) == 0, "the logs of two that are there at once"
+    assert begin_of([old.replace("ERROR", "INFO"), new]) == 0, "the first did not fail"
+    others = [line.replace("EngineCore", "EngineCore_DP1") for line in (old, new)]
+    assert begin_of(others) == 0, "one of several"

@@ -43,3 +43,10 @@ def test_read_exceptions_mends_a_sentence_that_was_broken_for_its_length() -> No
     assert (whole.message, whole.more) == ("an error that is told in one sentence.", ())
     (short,) = exceptions("(A pid=5) RuntimeError: too short\nfor a line that was broken")
     assert short.message == "too short"
+
+
+def test_read_exceptions_takes_the_bare_lines_behind_a_validation_error_for_its_reasons() -> None:
+    first = "(APIServer pid=1) pydantic.ValidationError: 1 validation error for ModelConfig"
+    reason = "Value error, The checkpoint has model type `x` but Transformers does not know it."
+    (one,) = exceptions(f"{first}\n{reason}")
+    assert one.more == (reason,)
