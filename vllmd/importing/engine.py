@@ -27,7 +27,9 @@ _DROPPED = {
     "ssl-keyfile-password": "every user of the host can read arguments: take the password off the "
     "key (openssl pkey -in KEY -out NEW)",
 }
-_OF_CONTAINERS = frozenset({"NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES", "HOME", "PATH"})
+_OF_CONTAINERS = frozenset(
+    {"NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES", "AMD_VISIBLE_DEVICES", "HOME", "PATH"}
+)
 
 
 def table_of(launch: Launch, around: Surroundings, notes: Notes) -> EngineTable:
@@ -69,7 +71,12 @@ class _Taking:
 
     def _take(self, given: GivenFlag) -> None:
         made, name = self._made, given.name
-        if not name:
+        if re.search(r"\s", name) and not is_unknown(name):
+            self._notes.refuse(
+                self._launch.place,
+                f"'--{name}' is one word, which vLLM takes for one flag: part its words",
+            )
+        elif not name:
             made.remarks.append(f"left out: {given.values[0]!r} belongs to no flag")
         elif name == "api-key":
             self._api_key(given)

@@ -3,6 +3,8 @@
 import re
 
 _TAG = re.compile(r":v?(\d+\.\d+(?:\.\d+)?(?:rc\d+|\.post\d+)?)(?:[-+_]\S*)?$")
+_OWN = re.compile(r"(^|/)(?<!lmcache/)vllm-(openai|cpu|xpu|tpu)[-\w]*(?=[:@]|$)")
+"""Vendors' images have numbers of their own: of NVIDIA, Red Hat, Intel, LMCache."""
 _SERVERS = re.compile(
     r"(^|/)(vllm-openai(-rocm|-cpu|-xpu|-aarch64|-gh200)?|vllm-cpu-(release-repo|env))(?=[:@]|$)"
 )
@@ -14,7 +16,7 @@ def version_of(image: str) -> str | None:
     Only of vLLM's own images: the tags of others are theirs.
     """
     name = image.partition("@")[0]
-    if not re.search(r"(^|/)vllm[-/\w]*(?=[:@]|$)", name):
+    if not _OWN.search(name):
         return None
     found = _TAG.search(name)
     if found is None:

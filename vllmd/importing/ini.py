@@ -20,6 +20,12 @@ class IniValue:
     line: int
 
 
+def begins_with_section(text: str) -> bool:
+    """Tell such a file by its first line that is no comment."""
+    first = next((line.strip() for line in text.splitlines() if re.match(r"\s*[^#;\s]", line)), "")
+    return bool(re.fullmatch(r"\[[^\[\]]+\]", first))
+
+
 def settings_of(text: str, source: str, *, indented: bool = False) -> list[IniValue]:
     """Return the settings of a file in their order.
 

@@ -3,7 +3,7 @@
 HARMLESS = frozenset(
     {"echo", "printf", "sleep", "wait", "trap", "mkdir", "date", "logger", "clear", "jobs", "tput"}
     | {"pwd", "which", "type", "hash", "shopt", "umask", "disown", "tail", "less", "nvidia-smi"}
-    | {"grep", "pgrep", "ps", "cat", "tee", "rm", "touch", "chmod", "chown", "let", "curl", "wget"}
+    | {"grep", "pgrep", "ps", "cat", "tee", "rm", "touch", "chmod", "chown", "curl", "wget"}
     | {"free", "df", "lsof", "ss", "netstat", "head", "sed", "awk", "seq"}
     | {"ls", "deactivate", "popd", "fuser", "nc", "jq", "sort", "wc", "fg", "bg", "local", "docker"}
 )

@@ -39,6 +39,15 @@ def _is_dstack(table: Table) -> bool:
     return bool(items_in(table, "commands")) and table.get("type") in _SERVICE_OF_DSTACK
 
 
+def _is_llama_swap(table: Table) -> bool:
+    models = table_in(table, "models").values()
+    return any({"cmd", "proxy"} & table_in(each).keys() for each in models)
+
+
+def _is_taskfile(table: Table) -> bool:
+    return any("cmds" in table_in(each) for each in table_in(table, "tasks").values())
+
+
 def _is_workflow(table: Table) -> bool:
     return bool(table_in(table, "jobs"))
 
@@ -55,6 +64,12 @@ _TABLES: tuple[tuple[Callable[[Table], bool], str], ...] = (
         "MODEL --flag …', and import that",
     ),
     (_is_dstack, "of dstack, which chooses a host itself: import its command"),
+    (
+        _is_llama_swap,
+        "of llama-swap, which starts one model and ends another: import the cmd of one, with its "
+        "${PORT} written",
+    ),
+    (_is_taskfile, "a Taskfile: 'task --dry NAME' prints the commands: import these"),
     (_is_workflow, "a workflow of CI: import the command that it runs"),
 )
 
@@ -64,6 +79,8 @@ def refusal(text: str, name: str) -> str | None:
     for pattern, said in _BY_NAME.items():
         if re.search(pattern, posixpath.basename(name)):
             return f"it is {said}"
+    if found := re.search(r"^\[Kube\]\s*$(?:\n(?!\[).*)*?\nYaml=(.+)$", text, re.MULTILINE):
+        return f"it is a quadlet of manifests: import {found[1].strip()}"
     if re.search(r"^FROM\s+\S+", text, re.MULTILINE | re.IGNORECASE) and re.search(
         r"^(CMD|ENTRYPOINT|RUN|COPY|ENV)\s", text, re.MULTILINE
     ):

@@ -1,5 +1,7 @@
 """Where an engine is reached, and the GPUs that it sees. Pure."""
 
+import re
+
 from vllmd.importing.arguments import flags_of, last_of
 from vllmd.importing.launch import Launch
 from vllmd.importing.surroundings import Notes
@@ -19,13 +21,14 @@ def set_address(made: EngineTable, launch: Launch) -> None:
     container = launch.container
     inside = last_of(flags_of(launch.arguments), "port")
     made.own_address = container is not None and not container.host_network
-    if container is None or container.host_network or container.cluster:
+    port = inside if isinstance(inside, int) else DEFAULT_PORT
+    of_pod = container is not None and container.cluster and port not in container.published
+    if container is None or container.host_network or of_pod:
         if not made.keys.get("host"):
             made.keys["host"] = "0.0.0.0"
             made.reasons["--host"] = ALL_ADDRESSES
             made.remarks.append(ALL_ADDRESSES)
         return
-    port = inside if isinstance(inside, int) else DEFAULT_PORT
     if port in container.published:
         address, outside = container.published[port]
         made.keys["host"] = address or "0.0.0.0"
@@ -59,6 +62,14 @@ def set_gpus(made: EngineTable, launch: Launch, notes: Notes) -> None:
             )
             return
         given = tuple(given[number] for number in numbers)
+    for each in given:
+        if not re.fullmatch(r"\d+|(GPU|MIG)-[\w/-]+", each):
+            notes.refuse(
+                launch.place,
+                f"the GPU {each!r} has no name that CUDA knows: 'nvidia-smi -L' says its number or "
+                "its UUID, and that of a slice (MIG-…): name it so",
+            )
+            return
     made.env[name] = ",".join(given)
     made.reasons[name] = "the GPUs of the host that the container was given"
     if any(each.isdigit() for each in given):

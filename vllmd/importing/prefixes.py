@@ -36,6 +36,12 @@ class Peeled:
     """Another host, on which it is run."""
     session: str = ""
     """The terminal whose shell goes on with it."""
+    files: list[str] = attrs.field(factory=list)
+    """Files of variables that it is given; one with a dash before it need not be there."""
+    keeps: bool = False
+    """What is set already goes before what these files have."""
+    sudo: bool = False
+    """Another user runs it, with a part of the variables only."""
 
 
 def peel(words: list[str]) -> Peeled:
@@ -73,6 +79,8 @@ def _options(words: list[str], takes: Iterable[str] = ()) -> list[tuple[str, str
             found.append((word, words.pop(0)))
         elif short:
             found.append((short, word[2:]))
+        elif re.fullmatch(r"-[A-Za-z]+", word) and f"-{word[-1]}" in known and words:
+            found.append((f"-{word[-1]}", words.pop(0)))  # flags, and one with a value
         else:
             found.append((word, ""))
     return found
@@ -117,8 +125,14 @@ def _env(peeled: Peeled) -> None:
 
 
 def _sudo(peeled: Peeled) -> None:
+    takes = ("-u", "-g", "-p", "-C", "-D", "-h", "-r", "-t", "-T", "-U", "--user", "--chdir")
+    before = list(peeled.words)
     peeled.words.pop(0)
-    for name, value in _options(peeled.words, ("-u", "-g", "-p", "-C", "-D", "--user", "--chdir")):
+    options = _options(peeled.words, takes)
+    given = before[1 : len(before) - len(peeled.words)]
+    keeps = any(re.match(r"--preserve-env|-[A-Za-z]*E", each) for each in given)
+    peeled.sudo = before[0].endswith("sudo") and not keeps
+    for name, value in options:
         if name in ("-u", "--user"):
             peeled.remarks.append(_USER.format(value))
         elif name in ("-D", "--chdir"):
@@ -179,6 +193,8 @@ def _systemd_run(peeled: Peeled) -> None:
                 if key == "Environment":
                     name_set, _, value_set = setting.strip("\"'").partition("=")
                     peeled.variables[name_set] = value_set
+                elif key == "EnvironmentFile":
+                    peeled.files.append(setting)
                 elif key == "WorkingDirectory":
                     peeled.folder = setting
                 elif key == "Restart":
@@ -241,6 +257,8 @@ def _uv_options(peeled: Peeled, name: str) -> None:
     )
     options = _options(peeled.words, takes)
     folders = [value for key, value in options if key == "--directory"]
+    peeled.files += [value for key, value in options if key == "--env-file"]
+    peeled.keeps = bool(peeled.files)
     peeled.folder = folders[-1] if folders else peeled.folder
     extra = ", ".join(f"{key} {value}".strip() for key, value in options if key != "--directory")
     peeled.remarks.append(
@@ -264,6 +282,9 @@ def _project(*before: str) -> Callable[[Peeled], None]:
         peeled.remarks.append(
             f"{name}: vLLM is of the project's environment: 'vllmd engine adopt FOLDER' takes it"
         )
+        if name == "pipenv run":  # Source: pipenv's documentation, "Automatic Loading of .env"
+            peeled.files.append("-.env")
+            peeled.keeps = True
 
     return take
 

@@ -10,12 +10,14 @@ import attrs
 from vllmd.errors import VllmdError
 from vllmd.importing.config_file import arguments_of
 from vllmd.importing.containers.compose import is_compose, specs_of_compose
+from vllmd.importing.containers.compose_up import is_up, specs_of_up
 from vllmd.importing.containers.docker_run import arguments_of_run, spec_of
 from vllmd.importing.containers.helm import is_values, specs_of_values
 from vllmd.importing.containers.kubernetes import is_manifest, specs_of_manifests
 from vllmd.importing.containers.quadlet import is_quadlet, spec_of_quadlet
 from vllmd.importing.containers.spec import launches
 from vllmd.importing.crontab import REMARK, commands_of, is_crontab
+from vllmd.importing.ini import begins_with_section
 from vllmd.importing.known_commands import CONTAINER_ENGINES
 from vllmd.importing.launch import Launch
 from vllmd.importing.other_formats import refusal, refusal_of_yaml
@@ -36,6 +38,7 @@ from vllmd.importing.yaml_values import Table, documents
 
 COMMAND_LINE = "command line"
 _COMPOSE = "docker compose up"
+_STARTS = frozenset({"start", "restart", "enable", "reenable", "try-restart"})
 
 
 @attrs.frozen
@@ -77,13 +80,14 @@ def read(
 
 def _read(source: Source, around: Surroundings, notes: Notes, profiles: Sequence[str]) -> Found:
     path = source.path or source.name
-    if is_quadlet(source.text):
+    sections = begins_with_section(source.text)
+    if sections and is_quadlet(source.text):
         spec = spec_of_quadlet(source.text, path, around, notes)
         return (launches(spec, around, notes) if spec else []), {}
-    if is_unit(source.text):
+    if sections and is_unit(source.text):
         return _of_unit(source, around, notes)
-    if is_supervisor(source.text):
-        return _of_programs(programs_of(source.text, path, around), around, notes)
+    if sections and is_supervisor(source.text):
+        return _of_programs(programs_of(source.text, path, around, notes), around, notes)
     if said := refusal(source.text, source.path):
         raise VllmdError(f"{source.name}: {said}")
     if is_crontab(source.text):
@@ -168,20 +172,41 @@ def _other(state: ShellState, words: Sequence[str], place: Place) -> bool:
     """Take what runs a container, of the commands of a script."""
     arguments = arguments_of_run(words)
     if arguments is None:
-        return _refuse_compose(state, words, place)
-    around = attrs.evolve(state.surroundings, folder=state.folder or state.surroundings.folder)
+        return _started(state, words) or _refuse_other(state, words, place)
+    around = state.inside()
     spec = spec_of(arguments, place, around, state.notes, state.environment())
     if spec is not None:
         state.launches += launches(spec, around, state.notes)
     return True
 
 
-def _refuse_compose(state: ShellState, words: Sequence[str], place: Place) -> bool:
+def _started(state: ShellState, words: Sequence[str]) -> bool:
+    """Take what a compose file, or a unit that the script writes, starts."""
+    if is_up(words):
+        around = state.inside()
+        specs = specs_of_up(words, around, state.notes)
+        for each in specs or ():
+            state.launches += launches(each, around, state.notes)
+        return specs is not None
+    if words[0].rsplit("/", 1)[-1] != "systemctl" or not _STARTS & set(words):
+        return False
+    names = {each.removesuffix(".service") for each in words[1:]}
+    found = False
+    for path in list(state.written):
+        stem, _, kind = posixpath.basename(path).rpartition(".")
+        if stem not in names or kind not in ("service", "container"):
+            continue
+        found = True
+        if path not in state.read:
+            text = state.text_of(path) or ""
+            made, _ = _read(Source(text, path, path), state.inside(), state.notes, ())
+            state.launches += made
+    return found
+
+
+def _refuse_other(state: ShellState, words: Sequence[str], place: Place) -> bool:
     name = words[0].rsplit("/", 1)[-1]
-    compose = name in ("docker-compose", "podman-compose") or (
-        name in CONTAINER_ENGINES and words[1:2] == ["compose"]
-    )
-    if compose and "up" in words:
+    if is_up(words):
         state.unread.setdefault(_COMPOSE, []).append(place.line)
     elif (
         name in CONTAINER_ENGINES

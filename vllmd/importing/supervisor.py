@@ -3,19 +3,22 @@
 Source: supervisord.org/configuration.html; process-compose's documentation.
 """
 
+import fnmatch
+import posixpath
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import attrs
 
-from vllmd.importing.ini import settings_of
+from vllmd.importing.containers.compose_merge import merged
+from vllmd.importing.containers.dotenv import dotenv
+from vllmd.importing.ini import IniValue, settings_of
 from vllmd.importing.serving import speaks_of_serving
-from vllmd.importing.surroundings import Notes, Surroundings
-from vllmd.importing.unit import variables_in
+from vllmd.importing.surroundings import Notes, Surroundings, join
 from vllmd.importing.unknown import MARK_PATTERN, Place, mark, words_of
-from vllmd.importing.yaml_values import Items, Table, items_in, table_in, text_of
+from vllmd.importing.yaml_values import Items, Table, documents, items_in, table_in, text_of
 
 _PROGRAM = re.compile(r"^\s*\[program:([^\]]+)\]", re.MULTILINE)
 _VARIABLE = re.compile(
@@ -59,11 +62,12 @@ def is_supervisor(text: str) -> bool:
     return bool(_PROGRAM.search(text))
 
 
-def programs_of(text: str, path: str, around: Surroundings) -> Iterator[Program]:
+def programs_of(text: str, path: str, around: Surroundings, notes: Notes) -> Iterator[Program]:
     """Yield the programs of supervisord, each as often as `numprocs` says."""
     common = ""
     sections: dict[str, list[Any]] = {}
-    for each in settings_of(text, path, indented=True):
+    given_here = list(settings_of(text, path, indented=True))
+    for each in [*given_here, *_included(given_here, path, around, notes)]:
         sections.setdefault(each.section, []).append(each)
         if (each.section, each.key) == ("supervisord", "environment"):
             common = each.value
@@ -76,7 +80,7 @@ def programs_of(text: str, path: str, around: Surroundings) -> Iterator[Program]
         count = given.get("numprocs", "1")
         first = int(given.get("numprocs_start", "0") or 0)
         for number in range(first, first + _how_many(count, f"numprocs of {name}")):
-            place = Place(path, values["command"].line)
+            place = Place(values["command"].source, values["command"].line)
             own = {"process_num": number, "program_name": name, "group_name": name}
             script = shlex.join(words_of(_filled(given["command"], own, path, place)))
             variables = _assigned(_filled(common, own, path, place))
@@ -94,6 +98,30 @@ def _how_many(count: str, what: str) -> int:
     if len(count) > DIGITS or int(count) > MOST_ENGINES:
         raise ValueError(f"{what} are {count}, and {MOST_ENGINES} are taken over at most")
     return int(count)
+
+
+def _included(
+    own: Iterable[IniValue], path: str, around: Surroundings, notes: Notes
+) -> Iterator[IniValue]:
+    """Yield the settings of the files that [include] names, as seen from the file's folder."""
+    here = posixpath.dirname(path) if path.startswith("/") else around.folder or ""
+    for each in own:
+        if (each.section, each.key) != ("include", "files"):
+            continue
+        for pattern in each.value.replace("%(here)s", here).split():
+            folder, name = posixpath.split(join(here, pattern))
+            names = [n for n in around.files.names(folder) if fnmatch.fnmatchcase(n, name)]
+            found = [f"{folder}/{n}" for n in names]
+            texts = [(file, around.files.read(file)) for file in found]
+            if not any(text is not None for _, text in texts):
+                notes.remark(
+                    f"{path}:{each.line}: [include] {pattern}: nothing of that can be read here: "
+                    "import where it can, if vLLM is started by one of them"
+                )
+                continue
+            notes.remark(f"[include] {pattern}: {', '.join(names)} are read too")
+            for file, content in texts:
+                yield from settings_of(content or "", file, indented=True)
 
 
 def _remarks(given: Mapping[str, str]) -> Iterator[str]:
@@ -139,8 +167,10 @@ def programs_of_process_compose(
     Source: process-compose's documentation: a process that is disabled is started by hand only.
     """
     folder = path.rpartition("/")[0] if path.startswith("/") else around.folder
-    dotenv = around.files.read(f"{folder}/.env") if folder else None
-    common = {**variables_in(dotenv or ""), **_listed(table.get("environment"))}
+    table = _overridden(table, path, folder, around, notes)
+    text = around.files.read(f"{folder}/.env") if folder else None
+    given = dotenv(text or "", f"{folder}/.env", {}, notes)
+    common = {**given, **_listed(table.get("environment"))}
     for name, each in table_in(table, "processes").items():
         process = table_in(each)
         command = text_of(process.get("command"))
@@ -152,6 +182,10 @@ def programs_of_process_compose(
             if speaks_of_serving([script]):
                 notes.remark(f"left out: the process {name}: it is disabled, and started by hand")
             continue
+        for key in process:
+            if key not in _OF_PROCESS and speaks_of_serving([script]):
+                at = Place(path, process.at(key))
+                notes.refuse(at, f"{key} of the process {name} is not read: write what it does")
         remarks = [_RESTART.format("availability")] if "availability" in process else []
         remarks += [_LOG] if "log_location" in process else []
         place = Place(path, process.at("command"))
@@ -174,6 +208,35 @@ def programs_of_process_compose(
                 place,
                 tuple(remarks),
             )
+
+
+_OF_PROCESS = frozenset(
+    {"command", "entrypoint", "environment", "working_dir", "disabled", "replicas", "availability"}
+    | {"log_location", "vars", "readiness_probe", "liveness_probe", "depends_on", "description"}
+    | {"shutdown", "namespace", "is_tty", "is_daemon", "is_interactive", "is_foreground"}
+    | {"ready_log_line", "launch_timeout_seconds", "log_configuration", "disable_ansi_colors"}
+    | {"is_elevated", "is_dotenv_disabled", "is_disabled", "schedule"}
+)
+_OVERRIDE = "process-compose.override"
+
+
+def _overridden(
+    table: Table, path: str, folder: str | None, around: Surroundings, notes: Notes
+) -> Table:
+    """Return what process-compose makes of its file, and of the one of overrides beside it."""
+    if "extends" in table:
+        notes.refuse(Place(path, table.at("extends")), "'extends' is not read: give the whole file")
+    stem, _, kind = posixpath.basename(path).rpartition(".")
+    if stem != "process-compose" or not folder:
+        return table
+    for end in (kind, *({"yaml", "yml"} - {kind})):
+        name = f"{_OVERRIDE}.{end}"
+        text = around.files.read(f"{folder}/{name}")
+        other = documents(text, name) if text is not None else []
+        if len(other) == 1 and isinstance(other[0], Table):
+            notes.remark(f"{name} beside it is read too, as process-compose does")
+            return merged(table, other[0])
+    return table
 
 
 def _put_in(text: str, values: Mapping[str, Any], place: Place, notes: Notes) -> str:

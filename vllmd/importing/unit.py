@@ -3,8 +3,10 @@
 Source: systemd.service(5), systemd.exec(5), systemd.unit(5).
 """
 
+import fnmatch
 import posixpath
 import re
+import shlex
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
 import attrs
@@ -17,6 +19,8 @@ from vllmd.importing.unknown import Place, as_written, is_unknown, mark
 _FOLDERS = ("/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system")
 _SPECIFIERS = {"%": "%", "t": "/run", "S": "/var/lib", "C": "/var/cache", "L": "/var/log"}
 _SPECIFIERS |= {"E": "/etc", "T": "/tmp", "V": "/var/tmp"}
+_OF_NAME = {"i": "instance", "p": "prefix", "j": "last"}
+"""Parts of a unit's name; as a capital, with what was escaped in it put back."""
 _DONE_BY_VLLMD = {
     "Restart": "Restart=: vllmd restarts an engine whatever its exit code, by its cause",
     "TimeoutStopSec": "TimeoutStopSec=: see drain_s and stop_grace_s",
@@ -31,6 +35,8 @@ _HARMLESS = {"Type", "SyslogIdentifier", "RestartSec", "KillSignal", "SuccessExi
 _HARMLESS |= {"RemainAfterExit", "NotifyAccess", "StartLimitIntervalSec", "StartLimitBurst"}
 _HARMLESS |= {"SendSIGKILL", "GuessMainPID", "WatchdogSec", "FinalKillSignal", "ExitType"}
 _TAKEN = {"ExecStart", "Environment", "EnvironmentFile", "WorkingDirectory", "UnsetEnvironment"}
+_ESCAPE = r"x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|[0-3][0-7]{2}|."
+_OF_C = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "s": " "}
 _WORD = re.compile(r"""(?:[^\s"'\\]|\\.|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')+""", re.DOTALL)
 
 
@@ -180,10 +186,11 @@ def variables_of(
                 own[name] = specified(value, path, each, around)
         elif each.key == "EnvironmentFile":
             file = specified(each.value.lstrip("-").strip('"'), path, each, around)
-            content = None if is_unknown(file) else around.files.read(file)
             place = Place(each.source, each.line)
-            if content is not None:
-                of_files |= variables_in(content)
+            contents = [] if is_unknown(file) else list(_contents(file, around))
+            if contents:
+                for content in contents:
+                    of_files |= variables_in(content)
             elif each.value.startswith("-"):
                 notes.remark(f"{place}: {as_written(file)} is not there: no variables of it")
             else:
@@ -192,6 +199,18 @@ def variables_of(
                 )
     removed = {w for e in settings if e.key == "UnsetEnvironment" for w in e.value.split()}
     return {n: v for n, v in {**own, **of_files}.items() if n not in removed}
+
+
+def _contents(path: str, around: Surroundings) -> Iterator[str]:
+    """Yield the texts of the files that a path names, which may be a pattern."""
+    folder, name = posixpath.split(path)
+    names = [name]
+    if re.search(r"[*?[]", name):
+        names = [each for each in around.files.names(folder) if fnmatch.fnmatchcase(each, name)]
+    for each in names:
+        content = around.files.read(posixpath.join(folder, each))
+        if content is not None:
+            yield content
 
 
 def variables_in(text: str) -> dict[str, str]:
@@ -211,14 +230,25 @@ def split(line: str) -> list[str]:
     return _WORD.findall(line)
 
 
+def _escaped(text: str) -> str:
+    """Return what a backslash and a text stand for. Source: systemd.syntax(7), "Quoting"."""
+    if text[0] in "xuU" and len(text) > 1:
+        return chr(int(text[1:], 16))
+    if text.isdigit():
+        return chr(int(text, 8))
+    return _OF_C.get(text, text)
+
+
 def _unquoted(raw: str) -> str:
     def plain(found: re.Match[str]) -> str:
         text = found[0]
         if text[0] == "\\":
-            return {"n": "\n", "t": "\t", "s": " "}.get(text[1], text[1])
-        return re.sub(r"\\(.)", r"\1", text[1:-1])
+            return _escaped(text[1:])
+        return re.sub(rf"\\({_ESCAPE})", lambda one: _escaped(one[1]), text[1:-1], flags=re.DOTALL)
 
-    return re.sub(r"""\\.|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'""", plain, raw, flags=re.DOTALL)
+    return re.sub(
+        rf"""\\(?:{_ESCAPE})|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'""", plain, raw, flags=re.DOTALL
+    )
 
 
 def filled(raw: str, variables: Mapping[str, str], place: Place) -> tuple[list[str], set[str]]:
@@ -231,7 +261,7 @@ def filled(raw: str, variables: Mapping[str, str], place: Place) -> tuple[list[s
     alone = re.fullmatch(r"\$([A-Za-z_]\w*)", raw)
     if alone:
         value_alone = known(alone[1])
-        return [value_alone] if is_unknown(value_alone) else value_alone.split(), {alone[1]}
+        return [value_alone] if is_unknown(value_alone) else _apart(value_alone), {alone[1]}
     used = set()
 
     def value(found: re.Match[str]) -> str:
@@ -243,16 +273,27 @@ def filled(raw: str, variables: Mapping[str, str], place: Place) -> tuple[list[s
     return [re.sub(r"\$\$|\$\{([A-Za-z_]\w*)\}", value, _unquoted(raw))], used
 
 
+def _apart(text: str) -> list[str]:
+    """Return the words of a variable that stands alone; quotes are respected, and taken off."""
+    try:
+        return shlex.split(text)
+    except ValueError:  # a quote has no end
+        return text.split()
+
+
 def specified(text: str, path: str, setting: IniValue, around: Surroundings) -> str:
     """Put in what `%…` stands for; what is not known becomes a mark."""
     place = Place(setting.source, setting.line)
     name = posixpath.basename(path)
-    instance = re.fullmatch(r"[^@]+@(.+)\.service", name)
+    found = re.fullmatch(r"(?P<prefix>[^@]+)(@(?P<instance>.+))?\.service", name)
+    parts = found.groupdict() if found else {}
+    parts["last"] = (parts.get("prefix") or "").rpartition("-")[2]
 
     def value(found: re.Match[str]) -> str:
         letter = found[1]
-        if letter in "iI" and instance:
-            return instance[1]
+        part = parts.get(_OF_NAME.get(letter.lower(), ""))
+        if part:
+            return part if letter.islower() else _unescaped(part)
         if letter in "nN" and name.endswith(".service"):
             return name if letter == "n" else name.removesuffix(".service")
         if letter == "h":  # of who runs the service manager, whatever User= is
@@ -263,6 +304,16 @@ def specified(text: str, path: str, setting: IniValue, around: Surroundings) -> 
         return _SPECIFIERS.get(letter) or mark(found[0], reason, place)
 
     return re.sub(r"%([%a-zA-Z])", value, text)
+
+
+def _unescaped(text: str) -> str:
+    """Return what was escaped for a unit's name. Source: systemd-escape(1)."""
+    raw = re.sub(
+        rb"\\x([0-9a-fA-F]{2})",
+        lambda found: bytes([int(found[1], 16)]),
+        text.replace("-", "/").encode(),
+    )
+    return raw.decode(errors="replace")
 
 
 def _folder(settings: Sequence[IniValue], path: str, around: Surroundings) -> str | None:

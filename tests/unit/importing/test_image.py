@@ -15,6 +15,12 @@ from vllmd.importing.image import serves, version_of
         ("vllm/vllm-openai:latest", None),
         ("vllm/vllm-openai", None),
         ("example.org/chat:v0.9.1", None),
+        ("vllm/vllm-openai-rocm:v0.30.0", "0.30.0"),
+        ("public.ecr.aws/q9t5s3a7/vllm-cpu-release-repo:v0.25.1", "0.25.1"),
+        ("nvcr.io/nvidia/vllm:26.02-py3", None),
+        ("lmcache/vllm-openai:v0.5.4", None),
+        ("docker.io/lmcache/vllm-openai:v0.5.4", None),
+        ("registry.redhat.io/rhaiis/vllm-cuda-rhel9:3.2.3", None),
     ],
 )
 def test_version(image: str, version: str | None) -> None:

@@ -1,6 +1,6 @@
 """Sections and keys with their lines."""
 
-from vllmd.importing.ini import settings_of
+from vllmd.importing.ini import begins_with_section, settings_of
 
 
 def test_settings_of_systemd_go_on_after_a_backslash() -> None:
@@ -19,3 +19,9 @@ def test_settings_of_supervisord_go_on_in_lines_that_are_indented() -> None:
         ("command", "a"),
         ("environment", "A=1,\nB=2"),
     ]
+
+
+def test_files_of_sections_are_told_by_their_first_line() -> None:
+    assert begins_with_section("# x\n\n; y\n [Unit] \nA=1\n")
+    for text in ("#!/bin/sh\ncat <<E\n[Service]\nE\n", "[ -f x ] && y\n", "[[ a ]]\n", ""):
+        assert not begins_with_section(text)

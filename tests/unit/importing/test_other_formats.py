@@ -39,6 +39,8 @@ def test_other_files_may_be_read(name: str) -> None:
         ("type: service\ncommands: [vllm serve m]", "dstack"),
         ("jobs: {x: {steps: []}}", "CI"),
         ("- {name: x, hosts: all}", "Ansible"),
+        ("models: {m: {cmd: vllm serve m}}", "llama-swap"),
+        ("tasks: {run: {cmds: [vllm serve m]}}", "Taskfile"),
     ],
 )
 def test_yaml_that_is_not_read_says_what_to_import(text: str, said: str) -> None:
@@ -50,3 +52,8 @@ def test_yaml_that_is_not_read_says_what_to_import(text: str, said: str) -> None
 def test_other_yaml_may_be_read(text: str) -> None:
     (found,) = documents(text, "x")
     assert refusal_of_yaml(found) is None
+
+
+def test_quadlet_of_manifests_names_them() -> None:
+    said = refusal("[Unit]\nA=1\n[Kube]\n# x\nYaml=pod.yaml\n", "/x/vllm.kube") or ""
+    assert "import pod.yaml" in said

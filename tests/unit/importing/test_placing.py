@@ -51,3 +51,17 @@ def test_gpu_that_the_container_was_not_given_is_refused() -> None:
     made, notes = EngineTable(env={"CUDA_VISIBLE_DEVICES": "2"}), Notes()
     set_gpus(made, launch("m", gpus=("2", "5")), notes)
     assert "was not given: it had 2" in notes.problems[0].text
+
+
+def test_port_of_the_host_that_a_pod_has_is_the_engines() -> None:
+    made = EngineTable()
+    set_address(made, launch("m", cluster=True, published={8000: ("", 8080)}))
+    assert made.keys == {"host": "0.0.0.0", "port": 8080}
+
+
+@pytest.mark.parametrize("gpu", ["0:1", "amd.com/gpu=1", "none"])
+def test_gpu_without_a_name_that_cuda_knows_is_refused(gpu: str) -> None:
+    notes, made = Notes(), EngineTable()
+    set_gpus(made, launch("m", gpus=(gpu,)), notes)
+    assert len(notes.problems) == 1
+    assert not made.env

@@ -82,3 +82,15 @@ def test_login_shell_and_restarts_of_a_transient_unit_are_said() -> None:
     assert not peel(["bash", "-c", "x"]).remarks
     (said,) = peel(shlex.split("systemd-run -p Restart=always vllm serve m")).remarks
     assert said.startswith("Restart=: vllmd restarts")
+
+
+def test_flags_of_one_letter_may_be_written_with_one_that_has_a_value() -> None:
+    peeled = peel(["sudo", "-niu", "llm", *SERVE])
+    assert (peeled.words, peeled.sudo) == (SERVE, True)
+    assert not peel(["sudo", "-Eu", "llm", *SERVE]).sudo
+    assert peel(["su", "-", "llm", "-lc", "vllm serve m"]).script == "vllm serve m"
+
+
+def test_files_of_variables_are_kept() -> None:
+    assert peel(["uv", "run", "--env-file=a", "--env-file", "b", *SERVE]).files == ["a", "b"]
+    assert peel(["systemd-run", "-p", "EnvironmentFile=-/c", *SERVE]).files == ["-/c"]

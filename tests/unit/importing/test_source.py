@@ -36,3 +36,26 @@ def test_nothing_found_says_what_was_looked_for_and_what_could_not_be_read() -> 
 def test_scripts_are_told_by_their_first_line() -> None:
     assert is_shell("#!/usr/bin/env bash\n")
     assert not is_shell("services:\n")
+
+
+def test_script_that_writes_a_unit_and_starts_it_is_followed() -> None:
+    unit = "[Service]\nExecStart=/v/vllm serve $M\nE\n"
+    text = f"M=a\nsudo tee /etc/systemd/system/x.service <<E\n{unit}"
+    assert found(f"{text}sudo systemctl enable --now x.service\nsystemctl restart x") == [("a",)]
+    with pytest.raises(VllmdError, match="no command that serves"):
+        found(f"{text}systemctl daemon-reload")
+    quadlet = "[Container]\nImage=vllm/vllm-openai:v0.30.0\nExec=--model $M\nE\n"
+    text = f"M=a\ncat > /etc/containers/systemd/x.container <<E\n{quadlet}"
+    assert found(f"{text}systemctl start x") == [("--model", "a")]
+
+
+def test_script_that_starts_what_a_compose_file_says_is_followed() -> None:
+    files = {"/srv/compose.yaml": "services: {v: {image: vllm/vllm-openai, command: [a]}}"}
+    assert found("docker compose up -d", files) == [("a",)]
+    assert found("cd /x\nvllm serve b\ndocker compose up -d", files) == [("b",)]
+
+
+def test_files_that_a_script_writes_are_read_by_what_it_runs() -> None:
+    text = "echo A=1 > /x.env\ndocker run --env-file /x.env vllm/vllm-openai m"
+    (launch,) = read(Source(text), Surroundings(GivenFiles({}), "/srv"), Notes())
+    assert launch.variables == {"A": "1"}

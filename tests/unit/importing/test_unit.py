@@ -25,7 +25,7 @@ def read(service: str, files: dict[str, str] | None = None) -> tuple[UnitCommand
         ("-@/v/vllm x serve", ("/v/vllm", "serve")),
         (":/v/vllm $A", ("/v/vllm", "$A")),
         ("/v/vllm $A ${A} $$A", ("/v/vllm", "a", "b", "a b", "$A")),
-        ('/v/vllm \'x y\' "z\\"" a\\x20b', ("/v/vllm", "x y", 'z"', "ax20b")),
+        ('/v/vllm \'x y\' "z\\"" a\\x20b', ("/v/vllm", "x y", 'z"', "a b")),
         ("/v/vllm %n %% %t", ("/v/vllm", "vllm.service", "%", "/run")),
     ],
 )
@@ -109,3 +109,38 @@ def test_drop_ins_of_a_prefix_and_of_all_services_are_read() -> None:
     around = Surroundings(GivenFiles(files))
     unit = command_of("[Service]\nExecStart=/v\n", f"{folder}/vllm-a.service", around, Notes())
     assert unit.variables == {"A": "1", "B": "2"}
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (r"/v/vllm \"a\" \x41\101\t\s", ("/v/vllm", '"a"', "AA\t ")),
+        (r'/v/vllm "{\"a\": 1}" "\x41"', ("/v/vllm", '{"a": 1}', "A")),
+        ("/v/vllm %p %j %N", ("/v/vllm", "vllm", "vllm", "vllm")),
+    ],
+)
+def test_escapes_and_parts_of_the_name(line: str, words: tuple[str, ...]) -> None:
+    assert read(f"ExecStart={line}\n")[0].words == words
+
+
+def test_name_of_an_instance_is_unescaped_where_a_capital_asks_for_it() -> None:
+    text = "[Service]\nExecStart=/v/%j/vllm serve %I %i %p %P\n"
+    path = "/etc/systemd/system/gpu-vllm@Qwen-Qwen3\\x2d8B.service"
+    command = command_of(text, path, Surroundings(), Notes())
+    assert command.words == (
+        *("/v/vllm/vllm", "serve", "Qwen/Qwen3-8B", "Qwen-Qwen3\\x2d8B", "gpu-vllm", "gpu/vllm"),
+    )
+
+
+def test_variable_that_stands_alone_is_parted_as_its_quotes_say() -> None:
+    files = {"/e": 'A=--x \'{"a": 1, "b": 2}\' "y z"\nB=it\'s\n'}
+    command, _ = read("EnvironmentFile=/e\nExecStart=/v/vllm $A $B\n", files)
+    assert command.words == ("/v/vllm", "--x", '{"a": 1, "b": 2}', "y z", "it's")
+
+
+def test_files_of_variables_may_be_named_by_a_pattern() -> None:
+    files = {"/c/2.env": "A=2\n", "/c/1.env": "A=1\nB=1\n", "/c/x": "B=9\n"}
+    command, notes = read("EnvironmentFile=/c/*.env\nExecStart=/v/vllm\n", files)
+    assert (command.variables, notes.problems) == ({"A": "2", "B": "1"}, [])
+    _, missing = read("EnvironmentFile=/d/*.env\nExecStart=/v/vllm\n")
+    assert len(missing.problems) == 1

@@ -13,11 +13,12 @@ from vllmd.importing.containers.options import (
     RESTART,
     SHARED_MEMORY,
     assign,
+    device,
     mount,
     publish,
     volume,
 )
-from vllmd.importing.containers.spec import ContainerSpec, gpus_of, is_of_vllm, visible_of
+from vllmd.importing.containers.spec import CDI, ContainerSpec, gpus_of, is_of_vllm, visible_of
 from vllmd.importing.known_commands import CONTAINER_ENGINES
 from vllmd.importing.surroundings import Notes, Surroundings, join
 from vllmd.importing.unknown import Place, as_written, is_unknown, mark
@@ -186,7 +187,7 @@ def _option(words: list[str]) -> list[tuple[str, str]] | None:
         if value or words:
             return [(_SHORT[word[:2]], value or words.pop(0))]
     elif set(word[1:]) <= _SHORT_FLAGS:
-        return []
+        return [("publish-all", "")] if "P" in word else []
     elif set(word[1:-1]) <= _SHORT_FLAGS and f"-{word[-1]}" in _SHORT and words:
         return [(_SHORT[f"-{word[-1]}"], words.pop(0))]
     words.insert(0, word)
@@ -207,6 +208,13 @@ def _take(name: str, value: str, reading: _Reading) -> None:
             f"left out: --{name} {as_written(value)}".rstrip()
             + ": of the container: 'systemctl edit vllmd-engine@NAME' sets limits of an engine"
         )
+
+
+def _publish_all(_value: str, reading: _Reading) -> None:
+    reading.notes.refuse(
+        reading.place,
+        "-P: which port of the host it has is chosen when it is run: write -p OUTSIDE:INSIDE",
+    )
 
 
 def _pod(value: str, reading: _Reading) -> None:
@@ -233,9 +241,11 @@ def _gpus(value: str, reading: _Reading) -> None:
 
 
 def _device(value: str, reading: _Reading) -> None:
-    kind, equals, name = value.partition("=")
-    if kind == "nvidia.com/gpu" and equals and name != "all":
-        reading.spec.gpus = (*(reading.spec.gpus or ()), name)
+    if value.startswith(CDI):
+        if value != f"{CDI}all":
+            reading.spec.gpus = (*(reading.spec.gpus or ()), value.removeprefix(CDI))
+    else:
+        device(value, f"--device {as_written(value)}", reading.spec)
 
 
 def _mount(value: str, reading: _Reading) -> None:
@@ -295,9 +305,10 @@ _TAKERS: Mapping[str, Callable[[str, _Reading], None]] = {
     "env": lambda value, r: assign(value, r.spec, dict(r.inherited), r.place),
     "workdir": lambda value, r: setattr(r.spec, "folder", value),
     "name": lambda value, r: setattr(r.spec, "name", value),
-    "entrypoint": lambda value, r: setattr(r.spec, "entrypoint", [value] if value else None),
+    "entrypoint": lambda value, r: setattr(r.spec, "entrypoint", [value] if value else []),
     "network": _network,
     "pod": _pod,
+    "publish-all": _publish_all,
     "net": _network,
     "gpus": _gpus,
     "device": _device,

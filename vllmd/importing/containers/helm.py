@@ -40,6 +40,14 @@ _OF_CLUSTER = frozenset(
     | {"annotations", "podAnnotations", "serviceAccountName", "priorityClassName", "shmSize"}
     | {"imagePullSecret", "nodeName", "runtimeClassName"}
 )
+_OF_STACK = frozenset(
+    {"enableEngine", "labels", "vllmApiKey", "modelSpec", "containerPort", "servicePort", "configs"}
+    | {"strategy", "maxUnavailablePodDisruptionBudget", "tolerations", "runtimeClassName"}
+    | {"schedulerName", "podSecurityContext", "containerSecurityContext", "securityContext"}
+    | {"startupProbe", "livenessProbe", "readinessProbe", "extraPorts", "imagePullPolicy"}
+    | {"serviceAccountName", "priorityClassName", "resources", "annotations", "podAnnotations"}
+)
+"""What the chart makes nothing of that vLLM would see, and what is read. Source: its README."""
 _TEMPLATE = "'helm template' writes the manifests: import these"
 
 
@@ -53,9 +61,20 @@ def is_values(table: Table) -> bool:
 def specs_of_values(table: Table, source: str, notes: Notes) -> list[ContainerSpec]:
     """Return the containers that the charts make of their values."""
     models = items_in(table, "servingEngineSpec", "modelSpec")
+    stack = table_in(table, "servingEngineSpec")
+    if models and "enableEngine" in stack and not _is(stack["enableEngine"]):
+        at = Place(source, stack.at("enableEngine"))
+        notes.refuse(at, "enableEngine is not true: the chart starts no engine: set it if it is to")
+        return []
+    for key in stack:
+        if models and key not in _OF_STACK:
+            notes.refuse(Place(source, stack.at(key)), f"{key} is not read: {_TEMPLATE}")
     if models:
         return [_model(table_in(each), table, source, notes) for each in models]
     image = table_in(table, "image")
+    for key in image:
+        if key not in ("repository", "tag", "command", "pullPolicy"):
+            notes.refuse(Place(source, image.at(key)), f"image.{key} is not read: {_TEMPLATE}")
     place = Place(source, image.at("command"))
     spec = ContainerSpec(
         image=f"{text_of(image.get('repository'))}:{text_of(image.get('tag')) or 'latest'}",
@@ -98,6 +117,8 @@ def _model(model: Table, table: Table, source: str, notes: Notes) -> ContainerSp
     port = text_of(stack.get("containerPort")) or "8000"
     spec.command = [text_of(model.get("modelURL")) or "", "--host", "0.0.0.0", "--port", port]
     spec.command += _arguments(model, source, notes)
+    for key, each in table_in(stack, "configs").items():
+        spec.variables[key] = text_of(each) or ""
     spec.variables["HF_HOME"] = "/data" if "pvcStorage" in model else "/tmp"
     if "pvcStorage" in model:
         spec.mounts.append(_data(f"the claim of {name}"))

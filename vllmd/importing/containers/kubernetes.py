@@ -16,6 +16,8 @@ _UNREAD = {
     **dict.fromkeys(_OF_KSERVE, _KSERVE),
     "LLMInferenceService": _KSERVE,
     "LeaderWorkerSet": "it spreads one engine over several hosts, which vllmd does not",
+    "Model": "it is of KubeAI: 'kubectl get pod NAME -o yaml' is what it made",
+    "DynamoGraphDeployment": "it is of Dynamo, which has a server of its own",
     "RayService": "it spreads one engine over several hosts, which vllmd does not",
     "RayCluster": "it spreads one engine over several hosts, which vllmd does not",
     "Rollout": "write it as a Deployment: its template is the same",

@@ -97,6 +97,20 @@ def _put(mount: Mount, spec: ContainerSpec) -> None:
     spec.mounts[:] = [*(each for each in spec.mounts if each.inside != mount.inside), mount]
 
 
+_ONE_GPU = re.compile(r"/dev/(nvidia\d+|dri/(renderD|card)\d+|accel/\w+)|[\w.]+/gpu=\S+")
+
+
+def device(path: str, what: str, spec: ContainerSpec) -> None:
+    """Say that a container was given one GPU of the host by its file, whose number is not known."""
+    outside = path.partition(":")[0]
+    if _ONE_GPU.fullmatch(outside) and not outside.endswith("=all"):
+        name = "CUDA_VISIBLE_DEVICES" if "nvidia" in outside else "HIP_VISIBLE_DEVICES"
+        spec.remark(
+            f"{what}: one GPU of the host: set env.{name} to its number: without it vLLM takes the "
+            "first"
+        )
+
+
 def _colons(text: str) -> list[str]:
     """Return the parts of a volume; marks may have colons."""
     return re.split(r":(?![^\ue000]*\ue002)", text)

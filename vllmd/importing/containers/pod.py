@@ -118,6 +118,11 @@ def _spec(container: Table, name: str, cluster: Cluster) -> ContainerSpec:
     only = [key for key in container if key not in _READ]
     if only:
         spec.remark(f"of the pod only: {', '.join(only)}")
+    for each in items_in(container, "ports"):
+        inside, outside = (text_of(table_in(each).get(k)) for k in ("containerPort", "hostPort"))
+        if inside and outside and inside.isdigit() and outside.isdigit():
+            address = text_of(table_in(each).get("hostIP")) or ""
+            spec.published[int(inside)] = ("" if address == "0.0.0.0" else address, int(outside))
     if any(probe in container for probe in _PROBES):
         spec.remark(HEALTH.format("probes"))
     return spec

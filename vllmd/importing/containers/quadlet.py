@@ -74,9 +74,9 @@ def spec_of_quadlet(
     given = [each for source, content in sources for each in settings_of(content, source)]
     service = in_force((each for each in given if each.section == "Service"), _SEVERAL)
     container = in_force((each for each in given if each.section == "Container"), _SEVERAL)
-    variables = variables_of(service, path, around, notes)
-    _note(service, notes)
     unit = re.sub(r"\.container$", ".service", path)
+    variables = variables_of(service, unit, around, notes)
+    _note(service, notes)
     for each in container:
         value = specified(each.value, unit, each, around)
         match each.key:

@@ -1,5 +1,6 @@
 """An image that is run, and the servers that it starts. Pure."""
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 
@@ -15,6 +16,7 @@ from vllmd.importing.unknown import Place, as_written, is_unknown
 WORKSPACE = "/vllm-workspace"
 """Source: WORKDIR of vLLM's Dockerfile."""
 _ENTRYPOINT = ("vllm", "serve")
+_PROGRAMS = r"(ba|da|z|a)?sh|python[\d.]*"
 
 
 @attrs.define(kw_only=True)
@@ -25,7 +27,7 @@ class ContainerSpec:
     place: Place
     name: str = ""
     entrypoint: list[str] | None = None
-    """None: the image's own."""
+    """None: the image's own; empty: none."""
     command: list[str] = attrs.field(factory=list)
     variables: dict[str, str] = attrs.field(factory=dict)
     used: set[str] = attrs.field(factory=set)
@@ -116,6 +118,7 @@ def launches(spec: ContainerSpec, around: Surroundings, notes: Notes) -> list[La
         published=dict(spec.published),
         host_network=spec.host_network,
         cluster=spec.cluster,
+        home=spec.variables.get("HOME", "/root"),
     )
     return [
         attrs.evolve(
@@ -135,9 +138,17 @@ def launches(spec: ContainerSpec, around: Surroundings, notes: Notes) -> list[La
 
 def _words(spec: ContainerSpec, notes: Notes) -> list[str] | None:
     """Return the whole command: the entrypoint and what follows it."""
-    if spec.entrypoint:
+    if spec.entrypoint is not None:
         return [*spec.entrypoint, *spec.command]
     if serves(spec.image):
+        if spec.command and re.search(rf"(^|/){_PROGRAMS}$", spec.command[0]):
+            notes.refuse(
+                spec.place,
+                f"the entrypoint of {as_written(spec.image)} is 'vllm serve', which takes "
+                f"{as_written(spec.command[0])!r} for its model: set the entrypoint to it, and "
+                "import that",
+            )
+            return None
         if spec.command[:2] == ["vllm", "serve"]:
             spec.remark("'vllm serve' is the image's entrypoint already: it is taken once")
             return list(spec.command)
@@ -152,12 +163,16 @@ def _words(spec: ContainerSpec, notes: Notes) -> list[str] | None:
     return None
 
 
+CDI = "nvidia.com/gpu="
+"""What a GPU's name begins with in a specification of CDI."""
+
+
 def gpus_of(text: str) -> tuple[str, ...] | None:
     """Return the GPUs that ``--gpus`` or a variable of NVIDIA's toolkit names; None: all.
 
     Source: docker's opts/gpus.go; a number is so many from the first, daemon/nvidia_linux.go.
     """
-    value = text.strip().strip("\"'")
+    value = text.strip().strip("\"'").replace(CDI, "")
     for part in value.split(","):
         key, equals, first = part.strip().strip("\"'").partition("=")
         if equals and key in ("device", '"device'):

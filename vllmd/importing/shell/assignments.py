@@ -65,15 +65,21 @@ def export(node: Simple, words: Sequence[str], state: ShellState) -> bool:
     """Follow `export`, `declare` and their like."""
     options = "".join(word for word in words[1:] if word.startswith("-"))
     exports = words[0] == "export" or "x" in options
+    own = words[0] in ("local", "declare", "typeset") and "g" not in options
     for word in node.words[1:]:
         if ASSIGNMENT.match(word.text):
-            assign(word, state)
             name = re.split(r"[+=\[]", word.text)[0]
+            if own:
+                state.make_local(name)
+            assign(word, state)
         elif "$(" in word.text or "`" in word.text:
             _export_file(word, state)
             continue
         else:
             name = Expansion(state, word.line, substitute).text(word.text)
+            if own and state.scopes and re.fullmatch(r"[A-Za-z_]\w*", name):
+                state.make_local(name)
+                state.variables.pop(name, None)
             if "A" in options and re.fullmatch(r"\w+", name):
                 state.variables.setdefault(name, {})
         if "n" in options and words[0] == "export":

@@ -62,6 +62,11 @@ def _shift(state: ShellState, words: Sequence[str], _line: int) -> bool:
 
 
 def _end(state: ShellState, _words: Sequence[str], _line: int) -> bool:
+    state.ended = state.exits = True
+    return True
+
+
+def _return(state: ShellState, _words: Sequence[str], _line: int) -> bool:
     state.ended = True
     return True
 
@@ -108,7 +113,7 @@ BUILTINS: dict[str, Builtin] = {
     "set": _set,
     "shift": _shift,
     "exit": _end,
-    "return": _end,
+    "return": _return,
     "getopts": _getopts,
     "break": partial(_leave, kind="break"),
     "continue": partial(_leave, kind="continue"),

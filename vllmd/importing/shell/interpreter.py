@@ -92,10 +92,12 @@ class Interpreter:
             return None
         before, state.arguments = state.arguments, list(arguments)
         state.depth += 1
+        state.scopes.append({})
         result = self.run(body, state)
+        state.leave_function()
         state.depth -= 1
         state.arguments = before
-        state.ended = False
+        state.ended = state.exits
         return result
 
     def _block(self, node: Block, state: ShellState) -> bool | None:
@@ -234,6 +236,7 @@ class Interpreter:
         goes_on = [each for each in ways if not each.ended]
         if not goes_on:
             state.ended = True
+            state.exits = all(each.exits for each in ways)
             return
         leaving = [each.leaves for each in goes_on]
         state.merge(goes_on, what, line)

@@ -19,6 +19,7 @@ from vllmd.importing.shell.state import ShellState
 from vllmd.importing.shell.substitution import substitute
 from vllmd.importing.shell.syntax import Redirection, Simple
 from vllmd.importing.surroundings import Notes, Surroundings, join
+from vllmd.importing.unit import variables_in
 from vllmd.importing.unknown import Place, as_written, is_unknown
 from vllmd.importing.variables import kept
 
@@ -72,7 +73,13 @@ class ScriptReader:
             return read(state, words, own, given_text(node.redirections, state), node.line)
         if words[0] in BUILTINS:
             return BUILTINS[words[0]](state, words[1:], node.line)
-        return self._command(words, own, document, node, state)
+        if words[0] == "let":
+            values = [expansion.number(word) for word in words[1:]]
+            return None if not values or is_unknown(values[-1]) else values[-1] != "0"
+        result = self._command(words, own, document, node, state)
+        if words[0] == "exec" and not re.fullmatch(r"\{\w+\}", "".join(words[1:2]) or "{x}"):
+            state.ended = state.exits = True
+        return result
 
     # --- other scripts -------------------------------------------------------------------------
 
@@ -121,9 +128,7 @@ class ScriptReader:
     ) -> ShellState | None:
         """Follow a script in a file; None if it cannot be read."""
         whole = join(state.folder or state.surroundings.folder or "", path)
-        text = state.written.get(whole)
-        if text is None and not is_unknown(whole) and whole.startswith("/"):
-            text = state.surroundings.files.read(whole)
+        text = None if is_unknown(whole) else state.text_of(whole)
         if text is None or state.depth >= MAX_DEPTH:
             return None
         path_before, source, given = into.path, into.source, into.arguments
@@ -133,6 +138,7 @@ class ScriptReader:
         self.read(text, into)
         into.path, into.source, into.arguments = path_before, source, given
         into.depth -= 1
+        into.ended = into.exits
         return into
 
     # --- commands ------------------------------------------------------------------------------
@@ -146,7 +152,7 @@ class ScriptReader:
         state: ShellState,
     ) -> bool | None:
         peeled = peel(words)
-        inner = state if not (peeled.script or peeled.file) else state.copy()
+        inner = state.copy() if peeled.script or peeled.file or peeled.stdin else state
         if peeled.session:
             inner = state.sessions.setdefault(peeled.session, inner)
         if peeled.script is not None or peeled.file is not None or peeled.stdin:
@@ -201,7 +207,10 @@ class ScriptReader:
         self, peeled: Peeled, own: Mapping[str, str], document: str, node: Simple, state: ShellState
     ) -> bool | None:
         """Follow what another shell is given."""
-        for name, value in {**own, **peeled.variables}.items():
+        files = self._of_files(peeled, state, state.place(node.line))
+        if peeled.keeps:
+            files = {n: v for n, v in files.items() if n not in state.exported}
+        for name, value in {**files, **own, **peeled.variables}.items():
             state.variables[name] = value
             state.exported.add(name)
         before = len(state.launches)
@@ -248,10 +257,17 @@ class ScriptReader:
         else:
             program = (*peeled.wrapper, *program)
         given = {} if peeled.clean else dict(state.environment())
+        files = self._of_files(peeled, state, place)
+        given = {**files, **given} if peeled.keeps else {**given, **files}
         given = {
             n: v for n, v in {**given, **own, **peeled.variables}.items() if n not in peeled.removed
         }
         variables, said = kept(given, state.used)
+        if peeled.sudo and (lost := sorted({*variables} - {*peeled.variables})):
+            remarks.append(
+                f"sudo: it hands on what its sudoers say, which {', '.join(lost)} may not be of: "
+                "they are set here"
+            )
         if any(
             each.operator.lstrip("0123456789") in (">", ">>", "&>", "&>>", ">|")
             for each in node.redirections
@@ -274,6 +290,19 @@ class ScriptReader:
         )
         state.launches.append(launch)
 
+    def _of_files(self, peeled: Peeled, state: ShellState, place: Place) -> dict[str, str]:
+        """Return the variables of the files that what stands before a command names."""
+        found: dict[str, str] = {}
+        for path in peeled.files:
+            text = state.text_of(path.removeprefix("-"))
+            if text is not None:
+                found |= variables_in(text)
+            elif not path.startswith("-"):
+                state.notes.refuse(
+                    place, f"{as_written(path)} cannot be read here: run this where it can be"
+                )
+        return found
+
     # --- files ---------------------------------------------------------------------------------
 
     def _document(self, redirections: Sequence[Redirection], state: ShellState) -> str:
@@ -294,7 +323,8 @@ class ScriptReader:
         state: ShellState,
     ) -> None:
         """Remember what a command writes to a file, if that is known."""
-        if words[0] not in PRINTS:
+        words = peel(list(words)).words
+        if not words or words[0] not in PRINTS:
             return
         text = printed(words[0], words[1:], document)
         targets = [each for each in redirections if each.operator in (">", ">>", "1>", ">|")]
@@ -333,4 +363,10 @@ def launches_of(
     if state.launches:
         for each in state.followed.remarks():
             notes.remark(each)
+        for file, content in state.written.items():
+            if file not in state.read and speaks_of_serving([content]):
+                notes.remark(
+                    f"{file}: the script writes it, it starts vLLM, and nothing here runs it: if "
+                    "it is run, import it too"
+                )
     return state.launches, state.unread

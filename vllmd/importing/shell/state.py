@@ -1,5 +1,6 @@
 """What a script has worked out so far. Pure."""
 
+import posixpath
 from collections.abc import Mapping, Sequence
 
 import attrs
@@ -7,7 +8,7 @@ import attrs
 from vllmd.importing.launch import Launch
 from vllmd.importing.shell.followed import FollowedCommands
 from vllmd.importing.shell.syntax import Node
-from vllmd.importing.surroundings import Notes, Surroundings, join
+from vllmd.importing.surroundings import Files, Notes, Surroundings, join
 from vllmd.importing.unknown import Place, mark
 from vllmd.util.units import MIB
 
@@ -21,6 +22,32 @@ def _copied(value: Value) -> Value:
     if isinstance(value, str):
         return value
     return list(value) if isinstance(value, list) else dict(value)
+
+
+@attrs.frozen
+class WrittenFiles:
+    """The host's files, and over them those that a script writes; notes what is read of these."""
+
+    files: Files
+    written: Mapping[str, str]
+    taken: set[str]
+
+    def read(self, path: str) -> str | None:
+        """Return a file's text; None if there is none that can be read."""
+        if path in self.written:
+            self.taken.add(path)
+            return self.written[path]
+        return self.files.read(path)
+
+    def names(self, folder: str) -> Sequence[str]:
+        """Return the sorted names in a folder."""
+        own = {posixpath.basename(e) for e in self.written if posixpath.dirname(e) == folder}
+        return sorted(own.union(self.files.names(folder)))
+
+    def is_folder(self, path: str) -> bool:
+        """Tell whether a folder is there."""
+        below = f"{path.rstrip('/')}/"
+        return self.files.is_folder(path) or any(each.startswith(below) for each in self.written)
 
 
 @attrs.define
@@ -43,6 +70,8 @@ class ShellState:
     """What is left of the text that a loop is given, for its `read`; None if none is known."""
     written: dict[str, str] = attrs.field(factory=dict)
     """The files that the script writes itself, by path."""
+    read: set[str] = attrs.field(factory=set)
+    """Those of them that something was made of."""
     prefix: str = ""
     """The folder of programs of the environment that was activated."""
     used: set[str] = attrs.field(factory=set)
@@ -58,6 +87,11 @@ class ShellState:
     """Commands that are not looked into, and their lines."""
     followed: FollowedCommands = attrs.field(factory=FollowedCommands)
     ended: bool = False
+    """Nothing more of this is followed: of the script, a function or a file that is read in."""
+    exits: bool = False
+    """It is the whole script that has ended."""
+    scopes: list[dict[str, tuple[Value | None, bool]]] = attrs.field(factory=list)
+    """Of each function that is being followed its own variables: what they were outside."""
     leaves: tuple[str, int] | None = None
     """`break` or `continue`, and of how many loops."""
     doubt: tuple[str, int] | None = None
@@ -73,8 +107,15 @@ class ShellState:
         """Return what is in a file that can be read here, or was written by the script."""
         whole = join(self.folder or self.surroundings.folder or "", path)
         if whole in self.written:
+            self.read.add(whole)
             return self.written[whole]
         return self.surroundings.files.read(whole) if whole.startswith("/") else None
+
+    def inside(self) -> Surroundings:
+        """Return the surroundings as a command of the script finds them."""
+        files = WrittenFiles(self.surroundings.files, self.written, self.read)
+        folder = self.folder or self.surroundings.folder
+        return attrs.evolve(self.surroundings, files=files, folder=folder)
 
     def is_there(self, path: str) -> bool:
         """Tell whether a file can be read here, or was written by the script."""
@@ -92,12 +133,14 @@ class ShellState:
             functions=dict(self.functions),
             arguments=None if self.arguments is None else list(self.arguments),
             written=dict(self.written),
+            scopes=[dict(each) for each in self.scopes],
         )
 
     def take(self, other: "ShellState") -> None:
         """Go on as another state has it."""
         for name in ("variables", "exported", "functions", "arguments", "folder", "written"):
             setattr(self, name, getattr(other, name))
+        self.scopes, self.exits = other.scopes, other.exits
         self.prefix, self.ended, self.exports_all = other.prefix, other.ended, other.exports_all
         self.leaves, self.doubt = other.leaves, other.doubt
 
@@ -110,6 +153,22 @@ class ShellState:
         self.variables[name] = value
         if self.exports_all:
             self.exported.add(name)
+
+    def make_local(self, name: str) -> None:
+        """Let a variable be the function's own, if a function is being followed."""
+        if self.scopes and name not in self.scopes[-1]:
+            before = (self.variables.get(name), name in self.exported)
+            self.scopes[-1][name] = before
+
+    def leave_function(self) -> None:
+        """Let the variables of a function be what they were outside of it."""
+        for name, (value, exported) in self.scopes.pop().items():
+            self.variables.pop(name, None)
+            self.exported.discard(name)
+            if value is not None:
+                self.variables[name] = value
+            if exported:
+                self.exported.add(name)
 
     def environment(self) -> Mapping[str, str]:
         """Return what a command finds set."""

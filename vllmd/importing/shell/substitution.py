@@ -6,11 +6,13 @@ from collections.abc import Callable, Sequence
 
 from vllmd.errors import VllmdError
 from vllmd.importing.serving import speaks_of_serving
+from vllmd.importing.shell.arithmetic import ArithmeticEvaluator, ArithmeticUnknownError
 from vllmd.importing.shell.commands import BUILTINS, PRINTS, printed
 from vllmd.importing.shell.expansion import Expansion
 from vllmd.importing.shell.parser import parse
 from vllmd.importing.shell.state import ShellState
-from vllmd.importing.shell.syntax import AndOr, Node, Simple
+from vllmd.importing.shell.syntax import AndOr, Node, Pipeline, Simple
+from vllmd.importing.shell.text_tools import filtered
 from vllmd.importing.surroundings import join
 from vllmd.importing.unknown import is_unknown, mark
 
@@ -43,6 +45,12 @@ def _serves(text: str) -> bool:
 
 
 def _printed(state: ShellState, node: Node) -> str | None:
+    if isinstance(node, Pipeline) and not node.negated:
+        first, *others = node.commands
+        text = _printed(state, first)
+        for each in others:
+            text = None if text is None else _piped(state, each, text)
+        return text
     if isinstance(node, AndOr) and set(node.operators) == {"&&"}:
         *before, last = node.commands
         for each in before:
@@ -68,6 +76,19 @@ def _printed(state: ShellState, node: Node) -> str | None:
         return printed(name, rest, "")
     handler = _TEXTS.get(name)
     return None if handler is None else handler(state, [w for w in rest if w != "--"])
+
+
+def _piped(state: ShellState, node: Node, text: str) -> str | None:
+    """Return what a command makes of what it is given by a pipe."""
+    if not isinstance(node, Simple) or node.assignments:
+        return None
+    if any(each.operator != "2>" for each in node.redirections):
+        return None
+    expansion = Expansion(state, node.line, substitute)
+    words = [field for word in node.words for field in expansion.words(word.text)]
+    if not words or any(map(is_unknown, [text, *words])):
+        return None
+    return filtered(words, text)
 
 
 def _file(state: ShellState, path: str) -> str | None:
@@ -117,7 +138,18 @@ def _seq(_state: ShellState, words: Sequence[str]) -> str | None:
     return "\n".join(map(str, made)) if len(made) <= _MAX_NUMBERS else None
 
 
+def _expr(_state: ShellState, words: Sequence[str]) -> str | None:
+    """Work out whole numbers; `expr` handles texts too, which is not read."""
+    if not all(re.fullmatch(r"-?\d+|[-+*/%()]", word) for word in words):
+        return None
+    try:
+        return str(ArithmeticEvaluator(" ".join(words), str, lambda *_: None).value())
+    except ArithmeticUnknownError:
+        return None
+
+
 _TEXTS: dict[str, Callable[[ShellState, Sequence[str]], str | None]] = {
+    "expr": _expr,
     "pwd": _pwd,
     "dirname": _dirname,
     "basename": _basename,

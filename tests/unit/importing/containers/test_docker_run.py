@@ -83,3 +83,18 @@ def test_mount_over_another_hides_it() -> None:
     spec = read(f"docker run -v /a:/m -v /b:/m/ {IMAGE} m")
     assert spec is not None
     assert [each.outside for each in spec.mounts] == ["/b"]
+
+
+def test_ports_that_docker_chooses_are_refused() -> None:
+    notes = Notes()
+    read(f"docker run -dP {IMAGE} m", notes)
+    assert "-P: which port of the host" in str(notes.problems)
+
+
+def test_file_of_one_gpu_is_said_and_those_of_all_are_not() -> None:
+    devices = "--device /dev/kfd --device /dev/dri --device /dev/nvidiactl --device {}"
+    for path, name in (("/dev/nvidia2:/dev/nvidia2", "CUDA"), ("/dev/dri/renderD129", "HIP")):
+        spec = read(f"docker run {devices.format(path)} {IMAGE} m")
+        assert spec is not None
+        (said,) = spec.remarks
+        assert f"set env.{name}_VISIBLE_DEVICES" in said

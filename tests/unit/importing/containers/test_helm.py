@@ -41,3 +41,23 @@ def test_values_that_are_not_read_are_refused() -> None:
 def test_other_yaml_is_no_values() -> None:
     (table,) = documents("image: {repository: x}\n", "x")
     assert not is_values(table)
+
+
+def test_variables_of_all_models_are_under_those_of_one() -> None:
+    notes = Notes()
+    text = "servingEngineSpec: {configs: {A: 1, B: 1}, modelSpec: [{name: m, tag: v1, modelURL: m, "
+    (table,) = documents(f"{text}env: [{{name: B, value: 2}}]}}]}}", "x")
+    (spec,) = specs_of_values(table, "x", notes)
+    assert (spec.variables["A"], spec.variables["B"], notes.problems) == ("1", "2", [])
+
+
+def test_engines_that_are_off_and_keys_that_are_not_read_are_refused() -> None:
+    for text in (
+        "servingEngineSpec: {enableEngine: false, modelSpec: [{name: m}]}",
+        "servingEngineSpec: {newThing: 1, modelSpec: [{name: m}]}",
+        "image: {repository: r, command: [vllm, serve, m], newThing: 1}",
+    ):
+        (table,) = documents(text, "x")
+        notes = Notes()
+        specs_of_values(table, "x", notes)
+        assert len(notes.problems) == 1

@@ -58,3 +58,10 @@ def test_files_of_a_mounted_map_are_known() -> None:
     assert read(mounts, pod=chosen).files == {"/c/x/y": "org/m"}
     projected = "volumes: [{name: v, projected: {sources: [{configMap: {name: c}}]}}]\n"
     assert read(mounts, pod=projected).files == {"/c/MODEL": "org/m"}
+
+
+def test_port_of_the_host_is_published() -> None:
+    spec = read(
+        "  ports: [{containerPort: 8000, hostPort: 8080, hostIP: ::1}, {containerPort: 9}]\n"
+    )
+    assert spec.published == {8000: ("::1", 8080)}

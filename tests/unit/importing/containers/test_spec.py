@@ -74,3 +74,21 @@ def test_files_are_those_of_the_innermost_mount() -> None:
     assert files.is_folder("/m/b")
     assert is_of_vllm(OURS, [])
     assert not is_of_vllm("nginx", ["nginx"])
+
+
+def test_entrypoint_that_is_cleared_leaves_the_command_alone() -> None:
+    notes = Notes()
+    spec = ContainerSpec(image=OURS, place=Place("x", 1), command=["sh", "-c", "vllm serve m"])
+    assert launches(spec, Surroundings(), notes) == []
+    assert "takes 'sh' for its model" in str(notes.problems)
+    spec.entrypoint = []
+    (launch,) = launches(spec, Surroundings(), Notes())
+    assert launch.arguments == ("m",)
+
+
+def test_home_is_what_the_container_has_it_to_be() -> None:
+    spec = ContainerSpec(image=OURS, place=Place("x", 1), command=["m"])
+    spec.variables["HOME"] = "/home/llm"
+    (launch,) = launches(spec, Surroundings(), Notes())
+    assert launch.container is not None
+    assert launch.container.home == "/home/llm"

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.helpers.launchers import GivenFiles
 from vllmd.errors import VllmdError
 from vllmd.importing.launch import Launch
 from vllmd.importing.shell.script import launches_of
@@ -62,3 +63,70 @@ def test_depth_is_bounded() -> None:
     assert "16 deep" in str(notes.problems[0])
     with pytest.raises(VllmdError, match="nested too deeply"):
         found("(" * 5000 + "a" + ")" * 5000)
+
+
+def test_exec_ends_the_script() -> None:
+    text = "if true; then\nexec vllm serve a\nfi\nexec vllm serve b"
+    assert [each.arguments for each in found(text)] == [("a",)]
+    assert len(found("exec > log 2>&1\nexec {fd}> x\nvllm serve a")) == 1
+
+
+def test_exec_of_a_shell_of_its_own_ends_that_alone() -> None:
+    text = "for m in a b; do ( exec vllm serve $m ) & done\nvllm serve c"
+    assert [each.arguments for each in found(text)] == [("a",), ("b",), ("c",)]
+
+
+def test_exit_in_a_function_ends_the_script_and_return_the_function() -> None:
+    body = "f() {{ vllm serve a; {}; }}\nf\nvllm serve b"
+    assert [each.arguments for each in found(body.format("exit 0"))] == [("a",)]
+    assert [each.arguments for each in found(body.format("return"))] == [("a",), ("b",)]
+
+
+def test_variables_of_a_function_are_its_own() -> None:
+    text = "P=1 M=m\nf() { local P=$1 M; M=x; G=2; vllm serve $M --port $P; }\nf 9\n"
+    first, second = found(f"{text}vllm serve $M --port $P --seed $G")
+    assert first.arguments == ("x", "--port", "9")
+    assert second.arguments == ("m", "--port", "1", "--seed", "2")
+
+
+def test_let_counts() -> None:
+    first, second = found("p=1\nfor i in a b; do vllm serve $i --port $p & let p+=1; done")
+    assert (first.arguments[2], second.arguments[2]) == ("1", "2")
+
+
+def test_files_of_variables_that_a_prefix_names_are_read() -> None:
+    files = GivenFiles({"/w/a.env": "VLLM_X=1\nHF_HOME=/f\n"})
+    around = Surroundings(files, "/w")
+
+    def variables(text: str, notes: Notes) -> object:
+        launches, _ = launches_of(text, Place("x", 1), around, notes)
+        return [each.variables for each in launches]
+
+    once = "export HF_HOME=/e\n"
+    uv = variables(f"{once}uv run --env-file a.env vllm serve m", Notes())
+    assert uv == [{"VLLM_X": "1", "HF_HOME": "/e"}]  # what is set already goes before it
+    unit = variables("systemd-run -p EnvironmentFile=/w/a.env vllm serve m", Notes())
+    assert unit == [{"VLLM_X": "1", "HF_HOME": "/f"}]
+    shell = variables("uv run --env-file a.env sh -c 'vllm serve m'", Notes())
+    assert shell == [{"VLLM_X": "1", "HF_HOME": "/f"}]
+    missing = Notes()
+    variables("uv run --env-file b.env vllm serve m", missing)
+    assert "b.env cannot be read here" in str(missing.problems)
+    assert variables("pipenv run vllm serve m", Notes()) == [{}]
+
+
+def test_variables_that_sudo_may_not_hand_on_are_said() -> None:
+    (launch,) = found("export HF_HOME=/x\nsudo VLLM_A=1 vllm serve m")
+    assert any("which HF_HOME may not be of" in each for each in launch.remarks)
+    (kept,) = found("export HF_HOME=/x\nsudo -E vllm serve m")
+    assert not any("sudo" in each for each in kept.remarks)
+
+
+def test_file_that_is_written_and_starts_vllm_is_named_if_nothing_runs_it() -> None:
+    notes = Notes()
+    text = "cat > {} <<E\nvllm serve b\nE\nvllm serve a\n"
+    found(text.format("/x/run.sh"), notes)
+    assert any("/x/run.sh: the script writes it" in each for each in notes.remarks)
+    notes = Notes()
+    assert len(found(f"{text.format('/x/run.sh')}bash /x/run.sh", notes)) == 2
+    assert not any("the script writes it" in each for each in notes.remarks)

@@ -46,7 +46,35 @@ def test_server_within_is_refused_and_a_look_for_one_is_not() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["nvidia-smi -L", "cat /etc/passwd", "date +%F", "echo a | wc -l", "'", "seq 1 99999"]
+    "text",
+    [
+        "nvidia-smi -L",
+        "cat /etc/passwd",
+        "date +%F",
+        "echo a | wc",
+        "echo a | sha1sum",
+        "date | wc -l",
+        "'",
+        "seq 1 99999",
+    ],
 )
 def test_what_must_be_run_is_not_known(text: str) -> None:
+    assert is_unknown(printed(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("echo 0,1,2 | tr ',' '\\n' | wc -l", "3"),
+        ("expr 8000 + 3", "8003"),
+        ("expr 2 '*' 3", "6"),
+        ("echo a,b 2> /dev/null | cut -d, -f2", "b"),
+    ],
+)
+def test_filters_and_numbers_of_what_is_known_are_worked_out(text: str, expected: str) -> None:
+    assert printed(text) == expected
+
+
+@pytest.mark.parametrize("text", ["expr a : b", "expr 1 / 0", "FOO=1 echo a | cat > x"])
+def test_other_forms_of_them_are_not_known(text: str) -> None:
     assert is_unknown(printed(text))
