@@ -65,8 +65,8 @@ def test_program_that_is_started_by_hand_is_so_here() -> None:
 
 @pytest.mark.parametrize("count", ["257", "900000000", "9" * 5000])
 def test_more_programs_than_a_host_has_engines_are_refused_at_once(count: str) -> None:
+    text = f"[program:x]\ncommand=vllm serve m\nnumprocs={count}\n"
     with pytest.raises(ValueError, match="256 are taken over at most"):
-        text = f"[program:x]\ncommand=vllm serve m\nnumprocs={count}\n"
         list(programs_of(text, "", SOURCES, Notes()))
     text = f"processes:\n  x: {{command: vllm serve m, replicas: '{count}'}}\n"
     (table,) = documents(text, "x")
