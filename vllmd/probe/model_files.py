@@ -13,8 +13,10 @@ from vllmd.util.within import run_within
 LIMIT_S = 60.0
 """For a step, of 64 MiB at most; one that takes longer waits for a disk that hangs."""
 STEPS = 1000
-_OTHERS = (".md", ".txt.sha256", ".jinja", ".png", ".py", ".gitattributes", ".gitignore")
+_OTHERS = (".md", ".txt.sha256", ".jinja", ".png", ".gitattributes", ".gitignore")
 """Names of files without an effect on what a prompt is answered."""
+_CODE, TRUSTS = ".py", "trust-remote-code"
+"""Of a model; only with this flag vLLM runs it."""
 
 
 class ModelFiles:
@@ -32,7 +34,8 @@ class ModelFiles:
         try:
             for _ in range(STEPS):
                 if await run_within(engine.model, reading.step, LIMIT_S):
-                    return _digest(reading.contents)
+                    code = engine.flags.get(TRUSTS) is True
+                    return _digest(reading.contents, _OTHERS if code else (*_OTHERS, _CODE))
         except OSError:
             return None
         return None
@@ -48,10 +51,10 @@ def _folders(engine: EngineConfig, command: Command) -> Iterator[Path]:
         yield other
 
 
-def _digest(contents: Contents) -> str | None:
+def _digest(contents: Contents, others: tuple[str, ...]) -> str | None:
     told = sorted(
         (Path(path).name, parts[0], parts[-1])
         for path, parts in contents.items()
-        if not path.endswith(_OTHERS)
+        if not path.endswith(others)
     )
     return hashlib.sha256(repr(told).encode()).hexdigest() if told else None

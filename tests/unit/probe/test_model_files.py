@@ -12,8 +12,8 @@ def made(folder: Path, **files: str) -> Path:
     return folder
 
 
-async def digest(folder: Path) -> str | None:
-    found = engine(model=str(folder))
+async def digest(folder: Path, text: str = "") -> str | None:
+    found = engine(text, model=str(folder))
     return await ModelFiles().digest(found, command.build(found))
 
 
@@ -34,3 +34,12 @@ async def test_page_about_the_model_does_not_count(tmp_path: Path) -> None:
 
 async def test_model_that_is_not_here_has_no_digest(tmp_path: Path) -> None:
     assert await digest(tmp_path / "nowhere") is None
+
+
+async def test_code_of_a_model_counts_where_vllm_runs_it(tmp_path: Path) -> None:
+    one = made(tmp_path / "one", a_safetensors="x", modeling_py="1")
+    trusts = "flags = { trust-remote-code = true }"
+    before, trusted = await digest(one), await digest(one, trusts)
+    made(one, modeling_py="2")
+    assert await digest(one) == before
+    assert await digest(one, trusts) != trusted
