@@ -91,9 +91,10 @@ def restart(engine: str, younger_than_s: float | None, **options: Any) -> None:
     ENGINE is an engine's name, or a model's name as requests give it. The next one is restarted
     when the last serves, and has served for fleet.settle_s; never so that fewer than
     fleet.min_ready others serve. Where its answers are looked at (probe), it is waited for them.
-    The first failure ends it, and so do wrong answers. A replica that was stopped by hand is left
-    as it is. Each is restarted by fleet.command, which is 'ssh HOST vllmd'; how it goes on is
-    read from the hosts' pages. Ctrl-C ends only the waiting: what was asked for is done there.
+    The first failure ends it, and so do wrong answers. A replica that was stopped by hand, or
+    sleeps, is left as it is. Each is restarted by fleet.command, which is 'ssh HOST vllmd'; how it
+    goes on is read from the hosts' pages. Ctrl-C ends only the waiting: what was asked for is done
+    there.
     """
     options["younger_than_s"] = younger_than_s
     _roll(engine, options, steps=(), is_done=lambda _: False)

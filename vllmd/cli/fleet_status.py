@@ -71,8 +71,9 @@ def _sums(replicas: list[Replica], hosts: int, silent: int, min_ready: int) -> I
     said = f"{hosts} host{'s' * (hosts != 1)}"
     yield f"{said}, {silent} not answering" if silent else said
     for name, found in _by_service(replicas).items():
-        ready, wanted = sum(r.up for r in found), sum(r.wanted for r in found)
-        text = f"{name}: {ready} of {wanted} ready"
+        asleep = sum(r.wanted and r.is_asleep for r in found)
+        ready, wanted = sum(r.up for r in found), sum(r.wanted for r in found) - asleep
+        text = f"{name}: {ready} of {wanted} ready{f', {asleep} asleep' if asleep else ''}"
         short = ready < min_ready and wanted > 0
         colour = "red" if short else "green" if ready == wanted else "yellow"
         less = f", fewer than min_ready ({min_ready})" if short else ""

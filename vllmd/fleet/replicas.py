@@ -14,7 +14,7 @@ from vllmd.errors import UnknownEngineError
 from vllmd.fleet.page_kinds import is_number, of_kind
 
 Document = Mapping[str, Any]
-HELD = "held"
+HELD, SLEEPING = "held", "sleeping"
 
 
 @attrs.frozen
@@ -77,6 +77,11 @@ class Replica:
     def wanted(self) -> bool:
         """Whether it is meant to run: not stopped by hand, nor without autostart."""
         return self.engine.get("wanted") is not False
+
+    @property
+    def is_asleep(self) -> bool:
+        """Whether it was put to sleep: it is meant to serve nothing now."""
+        return self.state == SLEEPING
 
     @property
     def run_began(self) -> float | None:

@@ -124,6 +124,12 @@ class RollingRestart:
                 f"('vllmd start {replica.name}' there starts it)"
             )
             return True
+        if replica.is_asleep and not self.steps:
+            self.told.line(
+                f"{replica.label}: left as it is: it sleeps ('vllmd restart {replica.name}' there "
+                "restarts and wakes it)"
+            )
+            return True
         age_s, limit_s = replica.run_age_s, self.settings.younger_than_s
         if limit_s is not None and age_s is not None and age_s < limit_s and replica.up:
             self.told.line(

@@ -150,3 +150,14 @@ def test_what_a_page_has_of_another_kind_ends_nothing(odd: object) -> None:
     for document in documents:
         pages = {FleetHost("a"): document, FleetHost("b"): {"at": 1.0, "engines": [page_engine()]}}
         assert any(line.startswith("b  ") for line in lines(pages, 1, 100)), document
+
+
+def test_replica_that_sleeps_is_not_missed() -> None:
+    asleep = page_engine(state="sleeping", up=False)
+    pages: dict[FleetHost, Any] = {
+        FleetHost("a"): {"at": 1100.0, "engines": [asleep]},
+        FleetHost("b"): {"at": 1100.0, "engines": [asleep]},
+    }
+    found = list(lines(pages, 1, None))[1]
+    assert "tiny: 0 of 0 ready, 2 asleep" in found
+    assert "min_ready" not in found

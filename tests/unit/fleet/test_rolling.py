@@ -174,6 +174,21 @@ async def test_steps_come_before_the_restart_and_those_that_are_done_are_left() 
     assert hosts.lines[0] == "chat on a: left as it is: vLLM 0.33.0+cpu serves there"
 
 
+async def test_one_that_sleeps_is_left_as_it_is_but_for_another_version() -> None:
+    def hosts() -> Hosts:
+        asleep = engine(state="sleeping", up=False, vllm_version="0.32.0")
+        return Hosts(a=[asleep], b=[engine(vllm_version="0.33.0")], c=[engine()])
+
+    one = hosts()
+    await one.roll(one.rolling())
+    assert restarted(one) == ["b restart chat", "c restart chat"]
+    assert one.lines[0].startswith("chat on a: left as it is: it sleeps")
+    other = hosts()
+    steps = [Step(("engine", "install", "0.33.0"))]
+    planned = await other.rolling(steps=steps).plan()
+    assert str(planned[0].host) == "a"
+
+
 async def test_runs_that_are_young_are_left_so_that_it_can_go_on() -> None:
     hosts = Hosts(a=[engine(started_at=940.0)], b=[engine(started_at=1.0)])
     settings = RollingSettings(settle_s=1, younger_than_s=600)
