@@ -1,5 +1,6 @@
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -63,6 +64,7 @@ def test_a_new_run_counts_from_nothing_and_another_command_is_kept_apart() -> No
     assert taken[Slot(DAY, "chat", "c2")].finished == 2
 
 
+@pytest.mark.long
 @given(st.lists(st.tuples(st.booleans(), st.booleans(), st.integers(0, 50)), max_size=30))
 def test_every_request_is_counted_once_whatever_becomes_of_the_daemon(
     steps: list[tuple[bool, bool, int]],

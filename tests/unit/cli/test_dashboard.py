@@ -76,6 +76,7 @@ def test_export_of_nothing_names_what_there_is() -> None:
     assert "overview, fleet, engine, gpu" in result.output
 
 
+@pytest.mark.long
 def test_install_makes_the_folder_and_puts_all_there(grafana: Grafana, token_file: Path) -> None:
     result = run("install", "--grafana", f"{grafana.url}/", "--token-file", str(token_file))
     assert [folder["title"] for folder in grafana.folders] == ["vllmd"]
@@ -87,6 +88,7 @@ def test_install_makes_the_folder_and_puts_all_there(grafana: Grafana, token_fil
     assert f"{grafana.url}/d/vllmd-gpu" in result.output
 
 
+@pytest.mark.long
 def test_install_again_uses_the_folder_that_is_there(grafana: Grafana, token_file: Path) -> None:
     grafana.folders = [{"uid": "mine", "title": "LLM"}]
     arguments = ["--grafana", grafana.url, "--token-file", str(token_file), "--folder", "LLM"]
@@ -96,6 +98,7 @@ def test_install_again_uses_the_folder_that_is_there(grafana: Grafana, token_fil
     assert [each["name"] for each in shown] == list(DASHBOARDS)
 
 
+@pytest.mark.long
 def test_token_may_come_from_the_environment(grafana: Grafana) -> None:
     run("install", "--grafana", grafana.url, GRAFANA_TOKEN=TOKEN)
     assert grafana.tokens == {f"Bearer {TOKEN}"}

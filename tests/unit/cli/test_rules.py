@@ -33,6 +33,7 @@ def test_one_file_has_all_groups() -> None:
     assert groups == kept
 
 
+@pytest.mark.long
 def test_thresholds_reach_the_rules() -> None:
     text = run(
         *("export", "--ttft", "5s", "--severity-label", "level", "--not-ready", "1h"),

@@ -58,6 +58,7 @@ def test_it_gives_up_in_time_and_at_once_for_what_does_not_pass() -> None:
         Time().patience().call(failing(1), PassingError, lambda _: None)
 
 
+@pytest.mark.long
 def test_it_waits_while_the_engine_says_that_it_is_not_ready(server: Provider) -> None:
     time = Time()
     server.ready = 503

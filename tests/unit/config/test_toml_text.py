@@ -7,6 +7,7 @@ from vllmd.config.toml_text import MAX_DEPTH, has_larger
 WIDE = "0x" + "f" * 5000
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("source", "line"),
     [

@@ -1,6 +1,7 @@
 import json
 from typing import Any
 
+import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from structlog.testing import capture_logs
@@ -44,6 +45,7 @@ def test_refusal_says_what_to_do_and_is_logged() -> None:
     ]
 
 
+@pytest.mark.long
 def test_refusals_of_a_user_are_logged_some_a_minute_and_the_rest_is_counted() -> None:
     clock = Clock()
     refusals = RefusalLog(clock)

@@ -111,6 +111,7 @@ EVENTS = st.lists(
 )
 
 
+@pytest.mark.long
 @given(EVENTS)
 def test_no_more_time_is_booked_than_passed_and_no_energy_is_lost(
     events: list[tuple[str, int, int]],

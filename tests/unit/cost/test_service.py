@@ -315,6 +315,7 @@ async def test_a_gpu_that_is_not_read_for_a_moment_costs_on(scene: Scene) -> Non
     assert used["chat", Activity.BUSY].gpu_ns == 60_000_000_000
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(2))
 async def test_totals_over_many_kills_are_the_clocks_and_nvmls(scene: Scene, seed: int) -> None:
     """Daemons killed at any moment, clocks that are set, an engine that comes and goes."""

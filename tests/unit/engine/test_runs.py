@@ -103,6 +103,7 @@ def run_of(runs: Runs, log: Path) -> RunRecord:
     return record
 
 
+@pytest.mark.long
 async def test_explain_has_the_errors_read_up_to_the_end_and_tells_each_once(
     tmp_path: Path,
 ) -> None:

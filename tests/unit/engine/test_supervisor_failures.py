@@ -111,6 +111,7 @@ async def test_stop_ends_a_hold_which_would_say_that_it_is_tried_again(tmp_path:
         assert scene.supervisor.status.next_start_at is None
 
 
+@pytest.mark.long
 async def test_run_loop_of_failures_is_held_and_tried_again_in_time(tmp_path: Path) -> None:
     async with running(Scene(tmp_path)) as scene:
         for n in range(6):
@@ -335,6 +336,7 @@ async def test_restart_of_a_serving_engine_is_refused_while_the_driver_is_change
         assert len(scene.spawner.shims) == 1
 
 
+@pytest.mark.long
 async def test_engine_that_would_start_while_the_driver_is_changed_is_held_until_it_fits(
     tmp_path: Path,
 ) -> None:

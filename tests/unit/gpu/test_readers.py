@@ -66,6 +66,7 @@ async def test_all_rows_of_a_call_are_named(
         ]
 
 
+@pytest.mark.long
 async def test_wait_for_events_that_hangs_costs_the_events_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -42,6 +42,7 @@ async def test_saw_ranks_are_idle_where_their_own_host_says_so(
     asking.cancel()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mode", ["tensor", "data"])
 async def test_a_host_that_cannot_be_reached_is_there_while_steps_need_it(
     mode: str, network: Network
@@ -68,6 +69,7 @@ async def test_a_host_that_cannot_be_reached_is_there_while_steps_need_it(
     assert (await ending).lost == HOSTS[1]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("answers", [True, False])
 async def test_a_quiet_engine_is_asked_once_before_it_is_ended_for_a_host(
     answers: bool, network: Network

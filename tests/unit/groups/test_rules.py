@@ -86,6 +86,7 @@ def generations_are_not_left(own: Own, peer: GroupPeer, limits: Limits) -> Decis
     return Decision() if own.runs else rules.member(own, peer, limits)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("mutant", "faults"),
     [

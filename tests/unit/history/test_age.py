@@ -45,6 +45,7 @@ def test_from_json_damaged_begins_anew_and_expires_nothing(text: str | None) -> 
     assert age.expired(0.0) == 0
 
 
+@pytest.mark.long
 @given(st.lists(st.tuples(st.floats(0, 40), st.integers(0, 5), st.booleans()), max_size=60))
 def test_expired_is_never_younger_than_is_kept(steps: list[tuple[float, int, bool]]) -> None:
     """Events with the true time of each, days that pass, daemons that start anew."""

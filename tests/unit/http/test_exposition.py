@@ -86,6 +86,7 @@ def test_encode_writes_what_the_library_writes_each_time(
         assert encoder.encode(make()) == by_library(make(), openmetrics)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("openmetrics", [True, False])
 @given(st.lists(SAMPLES, max_size=4))
 def test_encode_of_any_labels_and_values_is_the_librarys(

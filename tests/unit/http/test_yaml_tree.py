@@ -102,6 +102,7 @@ def test_parse_text_that_is_no_yaml_says_why_and_where(
     assert caught.value.line == line
 
 
+@pytest.mark.long
 @settings(max_examples=300, deadline=None)
 @given(st.text(alphabet="ab:-?[]{}&*!|>'\"%@`#,~<\\\t\n 0x\0é", max_size=60))
 def test_parse_of_any_text_returns_or_says_why(text: str) -> None:

@@ -42,6 +42,7 @@ def test_what_is_no_yaml_is_an_error_with_its_line(text: str, error: str) -> Non
         documents(text, "x")
 
 
+@pytest.mark.long
 def test_aliases_of_aliases_are_bounded() -> None:
     bomb = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
         f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n"

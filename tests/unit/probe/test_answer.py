@@ -78,6 +78,7 @@ def test_answer_without_a_token_has_another_shape() -> None:
         parse(given, TOP)
 
 
+@pytest.mark.long
 @given(
     st.recursive(
         st.none() | st.floats() | st.text() | st.integers(),

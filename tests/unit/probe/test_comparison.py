@@ -19,6 +19,7 @@ def test_place_is_no_distance_from_itself(logits: list[float]) -> None:
     assert overlap(place, place) == 1
 
 
+@pytest.mark.long
 @given(LOGITS, LOGITS)
 def test_distance_and_overlap_are_the_same_both_ways_and_bounded(
     one: list[float], other: list[float]
@@ -30,6 +31,7 @@ def test_distance_and_overlap_are_the_same_both_ways_and_bounded(
     assert 0 <= overlap(first, second) <= 1
 
 
+@pytest.mark.long
 @given(LOGITS, st.lists(st.floats(-0.05, 0.05), min_size=VOCABULARY, max_size=VOCABULARY))
 def test_noise_on_the_logits_makes_no_greater_distance_than_twice_itself(
     logits: list[float], noise: list[float]
@@ -39,6 +41,7 @@ def test_noise_on_the_logits_makes_no_greater_distance_than_twice_itself(
     assert distance(from_logits(logits), from_logits(noisy)) <= 0.1 + 1e-9
 
 
+@pytest.mark.long
 @given(LOGITS, st.floats(-30, 30))
 def test_logits_that_are_all_moved_are_the_same(logits: list[float], by: float) -> None:
     moved = from_logits([each + by for each in logits])

@@ -113,6 +113,7 @@ async def test_another_model_in_the_command_is_recorded_anew(tmp_path: Path) -> 
     assert await case.look() is AnswersVerdict.RIGHT
 
 
+@pytest.mark.long
 async def test_record_takes_the_present_answers_for_right(case: Case) -> None:
     await case.look()
     case.vllm.seed = 2
@@ -171,6 +172,7 @@ async def test_drain_keeps_requests_away_and_reload_to_alert_lets_them_come(
     assert case.answers.wrong is None
 
 
+@pytest.mark.long
 async def test_faults_that_go_on_are_asked_for_less_and_less(case: Case) -> None:
     await case.look()
     times = []
@@ -183,6 +185,7 @@ async def test_faults_that_go_on_are_asked_for_less_and_less(case: Case) -> None
     assert pauses == [60, 120, 240]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("by", ["record", "right", "reload"])
 async def test_restart_is_taken_back_before_the_run_is_ended(tmp_path: Path, by: str) -> None:
     case = Case(tmp_path, 'unready_s = 30\n[engines.chat.probe]\non_mismatch = "restart"')
@@ -252,6 +255,7 @@ async def test_one_broken_answer_at_the_first_start_is_told_and_not_wrong(case: 
     assert case.prober.status.mismatches == 1
 
 
+@pytest.mark.long
 async def test_record_that_is_refused_leaves_the_run_unknown(case: Case) -> None:
     await case.look()
     case.vllm.seeds = [1, 2, 1]
@@ -265,6 +269,7 @@ async def test_record_that_is_refused_leaves_the_run_unknown(case: Case) -> None
     assert (await case.prober.ask_now("root"))["recorded"]
 
 
+@pytest.mark.long
 async def test_record_that_is_refused_leaves_wrong_answers_wrong(tmp_path: Path) -> None:
     case = Case(tmp_path, '[engines.chat.probe]\non_mismatch = "drain"')
     await wrong(case)

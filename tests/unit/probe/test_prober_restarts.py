@@ -78,6 +78,7 @@ async def test_disk_that_answers_later_is_asked_again(
     assert (case.prober.status.found, case.prober.status.recorded_by) == (None, "root")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("lost", ["reference", "model"])
 async def test_run_that_is_withheld_is_recorded_by_a_person_only(tmp_path: Path, lost: str) -> None:
     case = Case(tmp_path, f'quantization = "fp8"\n{DRAIN}')
@@ -96,6 +97,7 @@ async def test_run_that_is_withheld_is_recorded_by_a_person_only(tmp_path: Path,
     assert case.prober.status.verdict is AnswersVerdict.RIGHT
 
 
+@pytest.mark.long
 async def test_probe_in_flight_keeps_nothing_away_once_its_table_is_removed(
     tmp_path: Path,
 ) -> None:

@@ -1,3 +1,5 @@
+import pytest
+
 from tests.helpers.make import DATA
 from vllmd.scrape.families import parse_page
 from vllmd.scrape.page import Page
@@ -21,6 +23,7 @@ def test_dump_shows_each_page_below_its_time_without_buckets() -> None:
     assert second == b'# 1970-01-01T00:00:05.000000Z\nvllm:x{vllmd_engine="chat"} 7\n'
 
 
+@pytest.mark.long
 def test_pages_are_bounded_in_time_number_and_memory() -> None:
     recent = RecentPages()
     text = (DATA / "metrics" / "vllm-0.32-cpu.prom").read_bytes()

@@ -40,6 +40,7 @@ def read_line_by_line(block: bytes) -> Counts:
     return {level: [n, counts.bytes[level]] for level, n in counts.lines.items() if n}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("piece_bytes", [1, 40, line_shapes.PIECE_BYTES])
 @given(BLOCKS)
 def test_count_is_as_reading_each_line_or_nothing(

@@ -72,6 +72,7 @@ def test_file_of_a_writer_that_was_killed_within_a_line_goes_on_with_a_new_line(
     assert log.read_bytes() == b"whole\nha\nnext\n"
 
 
+@pytest.mark.long
 def test_write_lines_of_any_length_and_their_times_stay_within_the_budget_at_every_moment(
     tmp_path: Path,
 ) -> None:

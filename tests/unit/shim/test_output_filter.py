@@ -21,6 +21,7 @@ def fed(
     return b"".join([*map(lines.feed, parts), lines.finish()])
 
 
+@pytest.mark.long
 @given(st.lists(st.lists(WORDS, max_size=12).map(b"".join), max_size=12))
 def test_feed_is_the_reference_however_the_blocks_are_cut(parts: list[bytes]) -> None:
     assert fed(parts) == normalised(b"".join(parts), SECRETS)

@@ -111,6 +111,7 @@ requests = st.dictionaries(
 )
 
 
+@pytest.mark.long
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(requests)
 def test_answer_whatever_is_asked_there_is_one_line_and_no_wild_stop(request: Any) -> None:

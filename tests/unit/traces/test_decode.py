@@ -209,6 +209,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.long
 @given(st.dictionaries(NAMES, VALUES, max_size=6), VALUES)
 def test_read_json_of_anything_is_spans_or_malformed(span: dict[str, Any], other: Any) -> None:
     for given_ in (

@@ -83,6 +83,7 @@ async def test_a_message_that_is_too_large_is_refused(
     taken.intake.room.take(4 * MAX_BODY_BYTES)
 
 
+@pytest.mark.long
 async def test_a_bomb_is_refused(channel: grpc.aio.Channel, taken: Taken) -> None:
     error = await failure(channel, bytes(50 * MIB), compression=grpc.Compression.Gzip)
     assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED

@@ -143,6 +143,7 @@ async def test_another_path_is_refused(client: httpx.AsyncClient) -> None:
     assert "traces go to /v1/traces" in status_of(response).message
 
 
+@pytest.mark.long
 async def test_a_bomb_is_refused(client: httpx.AsyncClient, taken: Taken) -> None:
     bomb = gzip.compress(bytes(100 * MIB), 9)
     response = await post(client, bomb, PROTOBUF, content_encoding="gzip")

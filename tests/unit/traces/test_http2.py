@@ -76,6 +76,7 @@ async def test_an_answer_before_the_end_of_a_call_ends_its_stream(made: Made) ->
     assert (reset.stream_id, reset.error_code) == (1, ErrorCodes.NO_ERROR)
 
 
+@pytest.mark.long
 async def test_pings_are_answered_and_a_connection_serves_many_calls(made: Made) -> None:
     """More calls than there is budget for their frames: those that end well give it back."""
 
@@ -106,6 +107,7 @@ async def test_messages_that_are_declared_and_not_sent_hold_no_room(made: Made) 
     assert made.taken.spans == 3
 
 
+@pytest.mark.long
 async def test_messages_that_are_half_sent_give_way_to_one_that_is_small(made: Made) -> None:
     def use(other: Raw) -> str:
         call(other, 1, export(3).SerializeToString())

@@ -86,6 +86,7 @@ async def test_what_breaks_the_protocol_ends_its_connection(
     assert made.taken.kept.counts.requests == {}
 
 
+@pytest.mark.long
 async def test_garbage_ends_its_connection_and_nothing_else(made: Made) -> None:
     """Frames at random: h2 must not raise what is not caught."""
     problems: list[Any] = []

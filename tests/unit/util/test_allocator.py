@@ -2,6 +2,8 @@ import gc
 import subprocess
 import sys
 
+import pytest
+
 from vllmd.util.allocator import (
     LARGE_BYTES,
     give_back_large_blocks,
@@ -83,6 +85,7 @@ def test_memory_of_large_blocks_is_given_back() -> None:
     assert int(done.stdout) < 2_500_000, done.stdout
 
 
+@pytest.mark.long
 def test_what_is_there_is_not_looked_through_again_and_what_comes_is() -> None:
     kept = [[] for _ in range(1000)]  # type: ignore[var-annotated]
     try:

@@ -46,6 +46,7 @@ def test_harmless_lets_no_control_character_through_and_is_done_once(text: str) 
     shown.encode()  # no lone surrogate is left
 
 
+@pytest.mark.long
 def test_harmless_leaves_no_control_character_of_unicode() -> None:
     everything = "".join(map(chr, range(sys.maxunicode + 1)))
     left = {unicodedata.category(char) for char in harmless(everything)} - {"Cf", "Co", "Cn"}
@@ -53,6 +54,7 @@ def test_harmless_leaves_no_control_character_of_unicode() -> None:
     assert {c for c in harmless(everything) if unicodedata.category(c) == "Cc"} == {"\n", "\t"}
 
 
+@pytest.mark.long
 def test_harmless_takes_time_in_proportion() -> None:
     def cpu_s(size: int) -> float:
         begin = time.process_time()

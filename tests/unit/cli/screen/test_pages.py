@@ -70,6 +70,7 @@ async def test_engine_that_is_gone_says_so() -> None:
         assert "embed is not configured any more" in screen.text()
 
 
+@pytest.mark.long
 async def test_log_is_followed_until_one_goes_up(tmp_path: Path) -> None:
     log, source = tmp_path / "chat.log", SceneSource("all-well")
     log.write_text("".join(f"line {n}\n" for n in range(60)))

@@ -120,6 +120,7 @@ async def test_run_load_without_any_sign_of_life_is_stalled(tmp_path: Path) -> N
         assert "no line, no CPU and no byte moved" in task.result().reason
 
 
+@pytest.mark.long
 async def test_run_load_goes_on_as_long_as_it_shows_life_however_long(tmp_path: Path) -> None:
     async with watching(tmp_path) as (scene, task):
         signs: list[Callable[[int], object]] = [

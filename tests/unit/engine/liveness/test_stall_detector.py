@@ -278,6 +278,7 @@ def test_judge_randomised_hours_of_busy_and_idle_have_no_false_stall(seed: int) 
         assert assessment.verdict is not Verdict.STALLED, assessment.reason
 
 
+@pytest.mark.long
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32), st.integers(0, 2000), st.booleans())
 def test_judge_hang_after_any_history_is_found_in_time(seed: int, after: int, spins: bool) -> None:

@@ -1,5 +1,6 @@
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,6 +32,7 @@ def test_left_s_in_a_phase_that_was_never_seen_is_what_follows() -> None:
     assert left_s(STARTS, "graphs", 5) == 1
 
 
+@pytest.mark.long
 @given(
     st.lists(
         st.dictionaries(st.sampled_from([SPAWN, *ORDER]), st.floats(0, 1e4), min_size=1),

@@ -1,5 +1,7 @@
 import time
 
+import pytest
+
 from vllmd.engine.log_reading.chains import Depth, chains_of, ending
 from vllmd.engine.log_reading.entries import read_entries
 from vllmd.engine.log_reading.reading import read_output
@@ -80,6 +82,7 @@ def test_ending_goes_on_to_the_process_below_whose_message_is_repeated() -> None
     assert ending(chains, own)[0].depth is Depth.WORKER
 
 
+@pytest.mark.long
 def test_chains_of_thousands_of_exceptions_take_no_square_of_them() -> None:
     """Found by `make fuzz`: 4,000 lines of exceptions took two seconds, 40,000 four minutes."""
     began = time.process_time()

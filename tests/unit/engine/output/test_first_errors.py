@@ -120,6 +120,7 @@ def test_block_of_thousands_of_errors_leaves_its_first_and_its_last_ones() -> No
     assert len(lines) < (WINDOWS + 1) * WINDOW_LINES + 5
 
 
+@pytest.mark.long
 def test_bytes_that_are_kept_have_a_limit() -> None:
     long = CORE + "x" * 2 * LINE_BYTES
     kept_bytes = sum(map(len, kept([UP], *[[long] * 90] * 20, [FATAL], [long] * 90)))

@@ -43,6 +43,7 @@ def turn_of(scene: Scene) -> str | None:
     return sleep.turn_of
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("day_first", [True, False])
 async def test_day_and_night_after_a_boot_one_is_awake(tmp_path: Path, day_first: bool) -> None:
     now = Scene(tmp_path / "x")
@@ -156,6 +157,7 @@ async def test_wake_that_is_refused_leaves_the_schedule_as_it_is(tmp_path: Path)
         assert (sleep.wanted, sleep.wanted_by) == ("asleep", "root")
 
 
+@pytest.mark.long
 async def test_wake_that_is_refused_by_night_is_none_by_day(tmp_path: Path) -> None:
     now = Scene(tmp_path / "x")
     async with pair(tmp_path, "", f", {hours(now, 10, 600)}") as (one, two):

@@ -79,6 +79,7 @@ def _hour(scene: Scene, minutes: int) -> str:
     return datetime.fromtimestamp(scene.clock.time() + 60 * minutes).strftime("%H:%M")
 
 
+@pytest.mark.long
 async def test_schedule_puts_it_to_sleep_and_wakes_it(tmp_path: Path) -> None:
     now = Scene(tmp_path / "x")
     text = f"schedule = '{_hour(now, -60)}-{_hour(now, 10)}, {_hour(now, 30)}-{_hour(now, 90)}'"
@@ -151,6 +152,7 @@ async def test_sleep_of_another_client_is_seen_and_left(tmp_path: Path) -> None:
         await scene.passes_until(lambda: scene.state is State.READY)
 
 
+@pytest.mark.long
 async def test_it_is_no_hang_however_long_it_sleeps(tmp_path: Path) -> None:
     async with running(scene_of(tmp_path)) as scene:
         await asleep(scene)
@@ -240,6 +242,7 @@ async def test_wish_of_an_earlier_daemon_is_forgotten_without_a_table(tmp_path: 
     assert not (scene.directory / "sleep.json").exists()
 
 
+@pytest.mark.long
 async def test_wish_that_the_schedule_overruled_does_not_come_back_without_it(
     tmp_path: Path,
 ) -> None:

@@ -155,6 +155,7 @@ async def play(events: list[str]) -> None:
                     shim.vanish()
 
 
+@pytest.mark.long
 @settings(
     max_examples=15,
     derandomize=True,
