@@ -77,7 +77,7 @@ python-3.12: $(VENV)/developed system-cc ## the same with this machine's python3
 		--deselect tests/unit/test_copyright.py::test_the_file_is_what_the_tool_writes $(or $(NAMES),tests/unit) \
 		&& rm -rf $$folder
 
-long: $(VENV)/developed ## the unit tests of many seconds of CPU: whole daemons, simulated hours, thousands of examples
+long: $(VENV)/developed ## the unit tests of a quarter of a CPU second and more: whole daemons, simulated hours, thousands of examples
 	$(SHORT) $(SOON) $(PYTEST) -n 2 --dist worksteal -m long --basetemp=$$folder/t \
 			tests/unit && rm -rf $$folder
 
