@@ -6,8 +6,7 @@ import random
 import signal
 import sys
 import time
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,14 @@ from tests.chaos.lab import WITH_PROGRAM, same
 from tests.helpers.ports import free_port
 from tests.helpers.prometheus import Prometheus, prometheus
 from tests.helpers.site import DAEMON, Site, sweep, wait_for
-from vllmd.errors import DaemonUnreachableError
+from vllmd.errors import DaemonUnreachableError, VllmdError
 from vllmd.shim import proc
 
 ENGINES = 8
 SCRAPES = "scrape_interval: 2s\nscrape_timeout: 2s"
+BESIDE_S = 30.0
+"""So long before and after a request that was lost, the history is looked at."""
+ENDS = frozenset({"engine.exited", "engine.stalled", "engine.backoff_started", "engine.held"})
 AFTER_S = 6.0
 """A client notes what it lost when its request ends: within its timeout."""
 CONFIG = (
@@ -153,23 +155,47 @@ class SoakHost:
         for hurt in list(self._hurt):
             name, since, before = hurt
             engine = now.get(name, {})
-            if engine.get("state") == "ready" and engine.get("run_id") != before["run_id"]:
+            if is_back(engine, before):
                 self._spans[name].append((since, time.monotonic() + AFTER_S))
                 self._hurt.remove(hurt)
 
-    def lost_by_us(self) -> dict[str, int]:
-        """Return requests that failed while nothing was done to their engine."""
+    def lost_unhurt(self) -> list[dict[str, Any]]:
+        """Return requests that failed while nothing was done to their engine.
+
+        Times are seconds since the epoch.
+        """
         self._note_back()
         for name, since, _ in self._hurt:
             self._spans[name].append((since, float("inf")))
-        found: Counter[str] = Counter()
+        found, epoch = [], time.time() - time.monotonic()
         for name, client in self.clients.items():
             for each in client.outcomes:
                 away = self._spans[name]
                 known = any(a <= each.ended and each.began <= b for a, b in away)
                 if each.what != OK and not known:
-                    found[f"{name}: {each.what}"] += 1
-        return dict(found)
+                    began, ended = each.began + epoch, each.ended + epoch
+                    found.append(
+                        {"engine": name, "what": each.what, "began": began, "ended": ended}
+                    )
+        return sorted(found, key=lambda each: each["began"])
+
+    def beside(self, lost: dict[str, Any]) -> dict[str, Any]:
+        """Return what the history has of an engine about the time that a request of it was lost."""
+        wanted = {
+            "engine": lost["engine"],
+            "since": lost["began"] - BESIDE_S,
+            "until": lost["ended"] + BESIDE_S,
+        }
+        try:
+            told = self.site.control.events(wanted)
+        except VllmdError as problem:
+            return {"by": "vllmd", "events": [f"not known: {problem}"]}
+        shown = [
+            f"{each['at'] - lost['began']:+.1f} s {each['name']} "
+            f"{each['fields'].get('state', each['fields'].get('text', ''))}".rstrip()
+            for each in told
+        ]
+        return {"by": whose(lost["what"], [each["name"] for each in told]), "events": shown}
 
     def scrapes(self) -> dict[str, int]:
         """Return how many there were, and how many failed while a daemon was there."""
@@ -177,6 +203,24 @@ class SoakHost:
         bad = [at for at, value in seen if not value]
         ours = [at for at in bad if not any(a - 1 <= at <= b + 4 for a, b in self._away)]
         return {"all": len(seen), "bad": len(bad), "bad while a daemon was there": len(ours)}
+
+
+def is_back(engine: dict[str, Any], before: dict[str, Any]) -> bool:
+    """Tell whether an engine that was hurt serves again: by another run, and not by none.
+
+    A run that has ended is gone from the status while its end is explained.
+    """
+    return engine.get("state") == "ready" and engine.get("run_id") not in (None, before["run_id"])
+
+
+def whose(what: str, told: Sequence[str]) -> str:
+    """Return by whom a request was lost that failed while nothing was done to its engine.
+
+    vllmd is in no request's path: it loses one only if it ends an engine, and tells that. A request
+    that nobody answered in time, of an engine that went on, was lost by a host that is too busy.
+    """
+    went_on = not ENDS.intersection(told)
+    return "the host" if what == "timed out" and went_on else "vllmd"
 
 
 @contextmanager

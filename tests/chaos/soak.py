@@ -1,8 +1,8 @@
 """`make soak`: hours in which something breaks every ten seconds; what grows, and what is lost.
 
 Eight stand-in engines, clients whose load changes, 200 spans a second, a Prometheus that scrapes
-every 2 s, reloads, and in the first half daemons that are killed or replaced. Slopes are those of
-the second half, in which one daemon lives.
+every 2 s, reloads, and in the first half daemons that are killed or replaced. The slopes
+of the second half, in which one daemon lives, are judged; those of the first are shown beside them.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -33,8 +34,11 @@ EVERY_S = 10.0
 SAMPLE_S = 5.0
 SPANS_A_SECOND = 200
 MEMORY_MB_A_MINUTE = 0.05
+SHOWN = 50
+"""Of requests that were lost so many are shown, with what was done then."""
 JUDGED_S = 1200
-"""A shorter soak judges no slope of memory: caches still fill."""
+"""A shorter soak judges no slope of memory: for ten minutes the pages of so long are gathered, and
+the keys of the last 8,192 spans."""
 
 
 class Spans(threading.Thread):
@@ -111,22 +115,38 @@ class Soak:
         """Return what is known at the end."""
         host = self._host
         asked = [e for client in host.clients.values() for e in client.outcomes]
-        late = [each for each in self.growth.samples if each["late"]]
+        halves = {
+            half: [each for each in self.growth.samples if each["late"] is late]
+            for half, late in (("first", False), ("second", True))
+        }
+        lost = [{**each, **host.beside(each)} for each in host.lost_unhurt()]
+        by = {who: [each for each in lost if each["by"] == who] for who in ("vllmd", "the host")}
         return {
             "seconds": round(self._end - self._begin),
             "faults": dict(self.done),
             "faults not seen": self.not_seen,
             "requests": len(asked),
             "requests failed": dict(Counter(e.what for e in asked if e.what != OK)),
-            "requests lost by vllmd": host.lost_by_us(),
+            "requests lost by vllmd": counted(by["vllmd"]),
+            "requests too late on a busy host": counted(by["the host"]),
+            "each of them": lost[:SHOWN],
             "spans": dict(spans),
             "scrapes": host.scrapes(),
-            "slopes a minute, second half": {
-                key: round(slope(late, key), 4) for key in late[0] if key not in ("at", "late")
-            },
+            **{f"slopes a minute, {half} half": slopes(found) for half, found in halves.items()},
             "first": self.growth.samples[0],
             "last": self.growth.samples[-1],
         }
+
+
+def counted(lost: list[dict[str, Any]]) -> dict[str, int]:
+    """Return how many requests were lost, by engine and reason."""
+    return dict(Counter(f"{each['engine']}: {each['what']}" for each in lost))
+
+
+def slopes(samples: list[dict[str, Any]]) -> dict[str, float]:
+    """Return by how much each figure grows in a minute."""
+    keys = [key for key in samples[0] if key not in ("at", "late")] if samples else []
+    return {key: round(slope(samples, key), 4) for key in keys}
 
 
 def wrong(report: dict[str, object], seconds: float) -> list[str]:

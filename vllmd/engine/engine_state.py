@@ -53,6 +53,8 @@ class EngineState(EngineStart):
         self._since = Moment.now(clock)
         self.run: Run | None = None
         """What runs, or is being started."""
+        self.is_over = False
+        """That run has ended, and it is looked into why."""
         self.phase: str | None = None
         self.phases: dict[str, float] = {}
         """When each phase of this start was reached, in monotonic seconds; empty if its beginning
@@ -267,6 +269,7 @@ class EngineState(EngineStart):
         now = self._clock.monotonic()
         self.ready_s = now - self._ready_at if self._ready_at is not None else 0.0
         self._over()
+        self.is_over = False
         self.save()
 
     def hold(self, hold: Hold) -> None:

@@ -20,6 +20,9 @@ from vllmd.engine.weights.state import WeightsStatus
 from vllmd.shim import proc
 from vllmd.shim.protocol import RunRecord
 
+NOT_SHOWN = ("transitions", "uptime_s", "fingerprint", "probes", "is_over")
+"""What others of the daemon see and nobody else."""
+
 
 @attrs.frozen
 class EngineStatus:
@@ -93,6 +96,8 @@ class EngineStatus:
     """Why it is to take no requests, although it serves: what a probe found."""
     probes: int = 0
     """How often a probe began or ended; odd while one is in flight."""
+    is_over: bool = False
+    """Whether its run has ended, and it is still looked into why."""
     looked_for: bool = True
     """Whether the daemon has looked for it; until then its state is not known."""
 
@@ -115,7 +120,8 @@ class EngineStatus:
     def up(self) -> bool:
         """Whether requests are being served."""
         red = self.group is not None and self.group.red is not None
-        return self.state is State.READY and self.looked_for and not red
+        is_there = self.looked_for and not self.is_over
+        return self.state is State.READY and is_there and not red
 
     def to_json(self) -> dict[str, Any]:
         """Return the snapshot as `vllmd status --json` prints it."""
@@ -132,7 +138,8 @@ class EngineStatus:
         fields["weights"] = self.weights.to_json() if self.weights else None
         fields["group"] = self.group.to_json() if self.group else None
         fields["sleep"] = self.sleep.to_json() if self.sleep else None
-        del fields["transitions"], fields["uptime_s"], fields["fingerprint"], fields["probes"]
+        for name in NOT_SHOWN:
+            del fields[name]
         fields["hold"] = self.hold.to_json() if self.hold else None
         fields["served_names"] = list(self.served_names)
         fields["exits"] = [
@@ -151,6 +158,7 @@ def _of_run(run: RunRecord | None) -> dict[str, Any]:
         "pid": run["engine_pid"],
         "shim_pid": run["shim_pid"],
         "run_id": run["run_id"],
+        "command_hash": run["command_hash"],
         "started_at": run["started_at"],
         "uptime_s": proc.age_s(run["engine_start_ticks"]),
     }
@@ -194,7 +202,6 @@ def status_of(
         **_of_run(run),
         start_duration_s=engine_state.start_duration_s,
         adopted=adopted,
-        command_hash=run["command_hash"] if run else None,
         command_changed=bool(run and run["command_hash"] != settings.command.hash),
         fingerprint=settings.command.fingerprint,
         restarts=known.restarts,
@@ -211,6 +218,7 @@ def status_of(
         problem=engine_state.problem or settings.start_nothing,
         wrong_answers=engine_state.answers.wrong,
         probes=engine_state.answers.marks,
+        is_over=engine_state.is_over,
         looked_for=looked_for,
         weights=weights,
         sleep=sleep,

@@ -333,6 +333,7 @@ class Supervisor(GroupedEngine):
 
     async def _account(self, ended: Exit) -> None:
         """Write down an end, once, and clean up after it."""
+        self._state.is_over = True  # red at once: on a busy host it takes seconds to explain it
         run, context = self._parts.runs.record(), self._settings.context
         ended, printed = await self._parts.runs.explain(ended, run)
         if run is not None and not ended.requested and not self._state.counted(ended):
@@ -341,7 +342,7 @@ class Supervisor(GroupedEngine):
         self._state.ended(self.sleeper.ended(ended))
         context.ended()
         self._crashed = not ended.requested
-        if self._state.state not in ENDED | ENDING:  # red at once; a stop is over once proven
+        if self._state.state not in ENDED | ENDING:  # a stop is over once proven
             self._state.to(Trigger.EXITED)
         await self._state.saved()
         self._parts.runs.forget()

@@ -46,6 +46,8 @@ def started(engines: Sequence[EngineStatus]) -> Response:
 def _state(engine: EngineStatus) -> str:
     if not engine.looked_for:
         return "not known yet"
+    if engine.is_over:
+        return "ended, it is looked into why"
     if engine.state is State.SLEEPING:
         return f"{engine.state} ('vllmd wake {engine.name}' wakes it)"
     if engine.up and engine.wrong_answers is not None:

@@ -8,21 +8,26 @@ KEPT = 8192
 
 
 class SeenKeys:
-    """The last keys, as many as `kept`, the oldest forgotten first."""
+    """The last keys, as many as `kept`, the oldest forgotten first.
+
+    Of a key its hash is kept, a quarter of the memory: that a new one has the hash of one of 8,192
+    others is to be expected once in 10^14 spans, and nobody can choose it (PYTHONHASHSEED).
+    """
 
     def __init__(self, kept: int = KEPT) -> None:
         self._kept = kept
-        self._keys: set[Hashable] = set()
-        self._order: deque[Hashable] = deque()
+        self._keys: set[int] = set()
+        self._order: deque[int] = deque()
 
     def add(self, key: Hashable) -> bool:
         """Note a key; tells whether it is new."""
-        if key in self._keys:
+        hashed = hash(key)
+        if hashed in self._keys:
             return False
         if len(self._order) >= self._kept:
             self._keys.discard(self._order.popleft())
-        self._keys.add(key)
-        self._order.append(key)
+        self._keys.add(hashed)
+        self._order.append(hashed)
         return True
 
     def __len__(self) -> int:

@@ -8,10 +8,13 @@ import pytest
 from tests.helpers.make import spec
 from tests.helpers.scene import Scene, running
 from tests.helpers.shims import FakeShim
+from vllmd.engine.exits import Exit
 from vllmd.engine.process.shim_client import ShimClient
 from vllmd.engine.runs import Runs
 from vllmd.engine.state_machine import State
 from vllmd.errors import ShimError
+from vllmd.http.probes import ready
+from vllmd.shim.protocol import RunRecord
 from vllmd.shim.record import read_record
 from vllmd.util.disk_thread import DiskThread, Work
 
@@ -101,6 +104,30 @@ async def test_run_daemon_that_dies_while_it_notes_an_end_counts_it_once(
         assert status.last_exit.incident is not None
         incidents = list((tmp_path / "state" / "incidents").iterdir())
         assert len(incidents) == 1
+
+
+async def test_run_that_has_ended_is_red_while_it_is_looked_into_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy host that takes seconds, in which a balancer was told that it serves."""
+    explain, asked, go_on = Runs.explain, asyncio.Event(), asyncio.Event()
+
+    async def slow(runs: Runs, ended: Exit, run: RunRecord | None) -> tuple[Exit, list[str]]:
+        asked.set()
+        await go_on.wait()
+        return await explain(runs, ended, run)
+
+    monkeypatch.setattr(Runs, "explain", slow)
+    async with running(Scene(tmp_path)) as scene:
+        await scene.until_state(State.READY)
+        assert scene.supervisor.status.up
+        await scene.spawner.last.end(1)
+        await asyncio.wait_for(asked.wait(), 5)
+        assert not scene.supervisor.status.up
+        assert ready([scene.supervisor.status]).status_code == 503
+        go_on.set()
+        await scene.until_state(State.BACKOFF)
+        assert not scene.supervisor.status.is_over
 
 
 async def test_run_end_is_on_the_disk_before_its_run_is_forgotten(

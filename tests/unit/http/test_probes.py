@@ -63,3 +63,9 @@ def test_engine_whose_answers_are_wrong_is_not_ready_and_is_started() -> None:
     said = bytes(response.body).decode()
     assert said == "chat: ready, answers wrong ('vllmd probe chat' shows what differs)\n"
     assert started([engine]).status_code == 200
+
+
+def test_ready_of_one_whose_run_has_ended_is_red_at_once() -> None:
+    response = ready([status(is_over=True)])
+    assert response.status_code == 503
+    assert bytes(response.body) == b"chat: ended, it is looked into why\n"

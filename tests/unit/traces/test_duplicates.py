@@ -1,3 +1,5 @@
+import weakref
+
 from vllmd.traces.duplicates import SeenKeys
 
 
@@ -16,3 +18,15 @@ def test_a_million_keys_take_no_more_room() -> None:
     for number in range(10_000):
         seen.add(number)
     assert len(seen) == len(seen._keys) == 100
+
+
+def test_key_itself_is_not_kept() -> None:
+    class Key:
+        """As long as an engine likes."""
+
+    seen, key = SeenKeys(), Key()
+    assert seen.add(key)
+    assert not seen.add(key)
+    left = weakref.ref(key)
+    del key
+    assert left() is None

@@ -24,7 +24,7 @@ from vllmd.daemon.reload import ReloadPlan
 from vllmd.engine.exits import _NOT_KEPT, Exit
 from vllmd.engine.group_interface import GroupStatus
 from vllmd.engine.restart.policy import Hold
-from vllmd.engine.status import EngineStatus
+from vllmd.engine.status import NOT_SHOWN, EngineStatus
 from vllmd.engine.weights.state import WeightsStatus
 from vllmd.eventlog.bus import Event
 from vllmd.eventlog.narrative import Story
@@ -53,7 +53,7 @@ def engine() -> Schema:
     count = record("Runs that ended so.", code=STRING, requested=BOOLEAN, count=INTEGER)
     shown = fields_of(
         EngineStatus,
-        ("transitions", "uptime_s", "fingerprint", "probes"),
+        NOT_SHOWN,
         up=BOOLEAN,
         busy=BOOLEAN,
         exits=array(count),

@@ -1,0 +1,47 @@
+"""The harness of `make soak`: whose doing a lost request is, and what grows."""
+
+import math
+
+import pytest
+
+from tests.chaos.host_of_soak import is_back, whose
+from tests.chaos.soak import counted, slopes
+
+
+@pytest.mark.parametrize(
+    ("what", "told", "who"),
+    [
+        ("timed out", [], "the host"),
+        ("timed out", ["engine.progressed", "engine.state_changed"], "the host"),
+        ("timed out", ["engine.stalled", "engine.exited"], "vllmd"),
+        ("timed out", ["engine.held"], "vllmd"),
+        ("refused", [], "vllmd"),
+        ("cut", [], "vllmd"),
+        ("HTTP 500", ["engine.progressed"], "vllmd"),
+    ],
+)
+def test_lost_request_is_of_the_host_only_if_its_engine_went_on(
+    what: str, told: list[str], who: str
+) -> None:
+    assert whose(what, told) == who
+
+
+@pytest.mark.parametrize(
+    ("state", "run", "back"),
+    [("ready", "b", True), ("ready", "a", False), ("ready", None, False), ("loading", "b", False)],
+)
+def test_engine_is_back_with_another_run_only(state: str, run: str | None, back: bool) -> None:
+    """One whose run had just ended was taken for back: what it lost then was said to be ours."""
+    assert is_back({"state": state, "run_id": run}, {"run_id": "a"}) is back
+
+
+def test_lost_requests_are_counted_by_engine_and_reason() -> None:
+    lost = [{"engine": "e1", "what": "cut"}, {"engine": "e1", "what": "cut"}]
+    assert counted(lost) == {"e1: cut": 2}
+
+
+def test_slopes_are_of_a_minute() -> None:
+    samples = [{"at": 60.0 * n, "late": False, "pss_mb": 60 + 0.5 * n} for n in range(4)]
+    assert slopes(samples) == {"pss_mb": 0.5}
+    assert math.isnan(slopes(samples[:2])["pss_mb"])
+    assert slopes([]) == {}
