@@ -47,6 +47,8 @@ RANK_HEADER = "X-data-parallel-rank"
 RANK_REFUSED = "data_parallel_rank"
 """What the refusal of a rank that there is not names (seen, vLLM 0.32)."""
 
+_LATER = frozenset({408, 429, 500, 502, 503, 504})
+"""Codes that say nothing lasting."""
 Spent = Callable[[int, int], None]
 """Told the tokens of the prompt, and those that came, of a request of vllmd's own."""
 
@@ -203,15 +205,15 @@ async def heeds_ranks(
     """Tell whether an engine of `count` ranks gives a request to the rank that it names.
 
     One that does refuses the rank that it has not, as a bad request; one that does not answers it.
+    One that refuses it otherwise (it serves no completions, it wants another key) is not asked
+    again either.
 
-    Returns: None if neither came.
+    Returns: None if that did not show: no answer came, or it has no room just now.
     """
     response = await _post_canary(client, engine, key, count)
-    if isinstance(response, str):
+    if isinstance(response, str) or response.status_code in _LATER:
         return None
-    if response.status_code == httpx.codes.BAD_REQUEST and RANK_REFUSED in response.text:
-        return True
-    return False if response.is_success else None
+    return response.status_code == httpx.codes.BAD_REQUEST and RANK_REFUSED in response.text
 
 
 async def _post_canary(

@@ -175,8 +175,11 @@ async def test_what_a_request_of_ours_took_is_told_so_that_nobody_pays_for_it() 
     [
         (400, "data_parallel_rank 2 is out of range [0, 2).", True),
         (200, "", False),
-        (400, "This model's maximum context length is 1", None),
-        (404, "The model does not exist", None),
+        (400, "This model's maximum context length is 1", False),
+        (404, "Not Found", False),
+        (401, "Unauthorized", False),
+        (501, "The model does not support Completions API", False),
+        (429, "", None),
         (503, "data_parallel_rank", None),
     ],
 )
