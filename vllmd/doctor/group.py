@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-import time
 from collections.abc import Collection, Mapping
 from ipaddress import ip_address
 
@@ -106,7 +105,7 @@ async def _closed(head: FleetHost, port: int, page: GroupPage | None) -> str | N
     addresses = literal(head.name) or await resolve(head.name)
     if await is_cut(addresses, port):
         return f"nothing comes back from port {port} of {head.name} within {CONNECT_S:g} s"
-    listens = page.runs and (page.served or time.time() - page.since > JOIN_S)
+    listens = page.runs and (page.served or page.for_s > JOIN_S)
     if listens and not any([await _connects(each, port) for each in addresses]):
         return f"port {port} of {head.name} refuses, and the head runs"
     return None

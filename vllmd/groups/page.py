@@ -68,7 +68,8 @@ class GroupPage:
     older: bool = False
     """Whether what runs was not started as this part of this group: nobody joins it."""
     state: str = ""
-    since: float = 0.0
+    for_s: float = 0.0
+    """For how long it has been in that state, by that host's own clock."""
     gpus_busy: bool | None = None
     """Whether its GPUs compute for the engine; None if that is not known."""
     idle_ranks: tuple[int, ...] = ()
@@ -159,7 +160,7 @@ def from_json(shown: Mapping[str, Any]) -> GroupPage:
             raise TypeError(f"{name} is {known[name]!r}, and no truth value")
     _as_texts(known, "generation", "state", "problem", "failed_host")
     _as_texts(known, "command_hash", "vllm", "revision")
-    known["since"] = float(known.get("since", 0.0))
+    known["for_s"] = float(known.get("for_s", 0.0))
     known["addresses"] = tuple(map(str, known.get("addresses", ())))
     known["idle_ranks"] = tuple(map(int, known.get("idle_ranks", ())))
     return GroupPage(**{**known, "host": str(known["host"]), "rank": int(known["rank"])})

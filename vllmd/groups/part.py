@@ -135,7 +135,7 @@ class GroupPart(EngineGroup):
             wanted=own.is_wanted,
             older=self._is_older,
             state=str(status.state),
-            since=status.since,
+            for_s=max(0.0, self._clock.time() - status.since),
             gpus_busy=own.gpus_busy,
             idle_ranks=tuple(sorted(own.idle_ranks)),
             problem=status.hold.reason if status.hold else status.problem,

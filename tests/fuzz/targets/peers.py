@@ -21,7 +21,7 @@ PAGES = (
     GroupPage(
         "gpu02", 1, "abc", runs=True, wish=GroupWish("restart", "abc"), ended=END, failure=END
     ),
-    GroupPage("gpu02", 1, None, waits=True, state="waits", since=5.0, gpus_busy=True),
+    GroupPage("gpu02", 1, None, waits=True, state="waits", for_s=5.0, gpus_busy=True),
     GroupPage(
         "gpu02", 1, "abc", failed_host="gpu01", failure=END, addresses=("10.0.0.2",), vllm="0.32"
     ),

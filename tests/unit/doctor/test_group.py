@@ -3,7 +3,6 @@
 import asyncio
 import json
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
@@ -90,7 +89,7 @@ def test_look_port_of_a_head_is_taken_unless_it_is_its_own(runs: bool, told: boo
 
 
 @pytest.mark.parametrize(
-    ("runs", "served", "since_s", "closed"),
+    ("runs", "served", "for_s", "closed"),
     [
         (False, False, 1000, False),
         (True, False, 10, False),
@@ -99,9 +98,9 @@ def test_look_port_of_a_head_is_taken_unless_it_is_its_own(runs: bool, told: boo
     ],
 )
 def test_look_port_of_a_head_that_refuses_is_closed_once_it_should_listen(
-    port: int, runs: bool, served: bool, since_s: float, closed: bool
+    port: int, runs: bool, served: bool, for_s: float, closed: bool
 ) -> None:
-    page = attrs.evolve(ALIKE, rank=0, runs=runs, served=served, since=time.time() - since_s)
+    page = attrs.evolve(ALIKE, rank=0, runs=runs, served=served, for_s=for_s)
     Page.shown = page.to_json()
     hosts = [FleetHost("127.0.0.1", port), FleetHost("10.0.0.2")]
     assert (facts(hosts, 1).closed is not None) is closed

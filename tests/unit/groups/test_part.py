@@ -34,6 +34,14 @@ async def test_next_run_the_head_starts_when_all_wait_and_members_follow() -> No
     assert (await one, await two) == (f"{generation}-1", f"{generation}-2")
 
 
+async def test_page_tells_an_age_whatever_the_clocks_of_hosts_say() -> None:
+    made = Grouped()
+    made.clock.step(3600 - made.clock.time() + made.own[1].status.since)
+    assert made.member.page().for_s == 3600
+    made.clock.step(-7200)
+    assert made.member.page().for_s == 0
+
+
 async def test_next_run_what_else_is_in_the_way_ends_the_wait_unless_the_head_has_begun() -> None:
     made = Grouped()
     free = True

@@ -57,7 +57,7 @@ def _refused() -> httpx.ConnectError:
         ({"schema": 1}, True, False, "makes no sense"),
         ({"schema": 1, "host": "a", "rank": math.inf}, True, False, "makes no sense"),
         (
-            {"schema": 1, "host": "a", "rank": 0, "generation": "g", "since": []},
+            {"schema": 1, "host": "a", "rank": 0, "generation": "g", "for_s": []},
             True,
             False,
             "sense",
