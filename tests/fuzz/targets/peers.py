@@ -46,7 +46,7 @@ def _run(data: bytes) -> None:
     for runs in (False, True):
         own = Own(generation="abc", runs=runs, at_gate=not runs)
         head(own, {"gpu02": known}, Limits())
-        member(own, known)
+        member(own, known, Limits())
     lag = LoopLag(SystemClock())
     GroupFailures("gpu01", {1: peer}, lag, structlog.get_logger()).hear(page, own.generation)
     json.dumps(for_others(page, str).to_json())

@@ -35,7 +35,7 @@ class _OfUs(HttpProtocol):
 def _exporter() -> ASGIApp:
     engines = (status(),)
     page = MetricsPage(CollectorRunner([], FakeClock()), lambda: [])
-    return app.build(lambda: engines, page, Scene(engines).service(), groups=lambda _: {"a": 1})
+    return app.build(lambda: engines, page, Scene(engines).service(), groups=lambda *_: {"a": 1})
 
 
 def _control() -> ASGIApp:
