@@ -18,7 +18,7 @@ ENGINE ?= stand-in
 # for tests: short, as sockets have short names; other users may look in, as tests are of their rights
 SHORT := @folder=$$(mktemp -d /tmp/vllmd-XXXXXX); chmod 755 $$folder;
 
-.PHONY: python-3.12 python-3.13 wheel several-hosts help run gpu browser system-cc build-tools container-tools check lint types unit long test page docs docs-check dashboards dashboards-seen integration engine system deb packaging container container-real container-image machine arm64 lock generate pictures reliability bench mutants failures chaos chaos-beside soak fuzz verdicts clean
+.PHONY: python-3.12 python-3.13 wheel several-hosts help run gpu browser system-cc build-tools container-tools check lint types unit long test page docs docs-check dashboards dashboards-seen integration engine system deb packaging container container-real container-image machine arm64 lock generate pictures reliability bench mutants failures chaos chaos-beside soak fuzz verdicts growth clean
 
 help: ## show this
 	@grep -E '^[a-z0-9.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9.-]+):.*## /  make \1\t/' | expand -t 22
@@ -190,6 +190,7 @@ generate: $(VENV)/developed ## renew what is made of the code: etc/vllmd.toml, d
 	PYTHONPATH=. $(BIN)/python tools/reliability.py
 	PYTHONPATH=. $(BIN)/python tools/monitoring.py
 	PYTHONPATH=. $(BIN)/python tools/copyright.py
+	$(BIN)/python -m bench.growth --write
 
 # not a part of `make test`: they are committed, and differ in their figures each time
 pictures: $(VENV)/developed browser system ## renew docs/pictures by running what they show; NAMES='why page' these alone
@@ -244,6 +245,10 @@ bench: $(VENV)/developed ## what the daemon costs, beside what one would run ins
 	$(BIN)/python bench/page.py
 	@tools/system.sh rotatelogs=apache2-utils
 	$(BIN)/python bench/logs.py
+
+# not a part of `make test`: a quarter of an hour, and it writes what is committed
+growth: $(VENV)/developed system system-cc ## how cost grows, from one to many engines, GPUs, adapters, hosts, events. ONLY='gpus hosts'
+	$(BIN)/python -m bench.growth $(if $(ONLY),--only $(ONLY))
 
 clean: ## remove what make made here
 	rm -rf $(VENV) .run build

@@ -107,7 +107,7 @@ def measure(hosts: int, seconds: float, pages: int, *, rules: bool) -> Cost:
             before = _cpu_s(process.pid)
             time.sleep(seconds)
             spent = _cpu_s(process.pid) - before
-            text = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
+            text = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False, timeout=60).text
             took = [float(x.split()[-1]) for x in text.splitlines() if x.startswith(_DURATION)]
             return Cost(spent * 60 / seconds, sum(took), max([0.0, *took]))
         finally:
