@@ -18,6 +18,7 @@ _BY_NAME: Mapping[str, str] = {
     r"\.[cm]?js$": "of pm2: 'pm2 prettylist' has the command: import that",
     r"\.py$": "a program in Python: import the command that it runs, or --pid of what it started",
     r"\.ipynb$": "a notebook: import the command that it runs, or --pid of what it started",
+    r"(^|/)Procfile(\.\w+)?$": "a Procfile: import the command of one of its lines",
     r"\.plist$": "of launchd, and vLLM on a Mac is none that vllmd runs",
 }
 _DOCKERFILE = (
@@ -79,6 +80,8 @@ def refusal(text: str, name: str) -> str | None:
     for pattern, said in _BY_NAME.items():
         if re.search(pattern, posixpath.basename(name)):
             return f"it is {said}"
+    if re.match(r"#!\S*/openrc-run\b", text):
+        return "it is of OpenRC: import its command with its command_args"
     if found := re.search(r"^\[Kube\]\s*$(?:\n(?!\[).*)*?\nYaml=(.+)$", text, re.MULTILINE):
         return f"it is a quadlet of manifests: import {found[1].strip()}"
     if re.search(r"^FROM\s+\S+", text, re.MULTILINE | re.IGNORECASE) and re.search(

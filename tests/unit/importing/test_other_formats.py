@@ -54,6 +54,11 @@ def test_other_yaml_may_be_read(text: str) -> None:
     assert refusal_of_yaml(found) is None
 
 
+def test_services_of_openrc_are_told_by_their_first_line() -> None:
+    assert "OpenRC" in (refusal("#!/sbin/openrc-run\ncommand=x\n", "/etc/init.d/vllm") or "")
+    assert "Procfile" in (refusal("web: vllm serve m\n", "/x/Procfile.dev") or "")
+
+
 def test_quadlet_of_manifests_names_them() -> None:
     said = refusal("[Unit]\nA=1\n[Kube]\n# x\nYaml=pod.yaml\n", "/x/vllm.kube") or ""
     assert "import pod.yaml" in said

@@ -27,6 +27,9 @@ _UNREAD = {
 }
 
 
+_SCALES = frozenset({"HorizontalPodAutoscaler", "ScaledObject", "VerticalPodAutoscaler"})
+
+
 def is_manifest(table: Table) -> bool:
     """Tell a manifest from other YAML."""
     return "apiVersion" in table and "kind" in table
@@ -49,6 +52,8 @@ def specs_of_manifests(tables: Sequence[Any], source: str, notes: Notes) -> list
                 Place(source, each.at("kind")), f"kind {kind} is not read: {_UNREAD[kind]}"
             )
             continue
+        if kind in _SCALES:
+            notes.remark(f"left out: {kind} {_name(each)}: one engine is one of them")
         pod = table_in(each, "spec", "template", "spec") if kind in _TEMPLATES else table_in(each)
         if kind == "Pod":
             pod = table_in(each, "spec")

@@ -22,6 +22,7 @@ _REFERENCE = re.compile(r"\$\((\w+)\)|\$\$")
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 _READ = frozenset({"name", "image", "command", "args", "env", "envFrom", "workingDir", "resources"})
 _READ |= {"volumeMounts", *_PROBES}
+_OF_POD = frozenset({"containers", "volumes", "hostNetwork", "terminationGracePeriodSeconds"})
 _OF_CLUSTER = ("nodeSelector", "affinity", "tolerations", "runtimeClassName", "initContainers")
 
 
@@ -68,6 +69,11 @@ def specs_of_pod(pod: Table, name: str, cluster: Cluster) -> Iterator[ContainerS
         for key in _OF_CLUSTER:
             if key in pod:
                 spec.remark(_about_pod(key, pod))
+        if (grace := text_of(pod.get("terminationGracePeriodSeconds"))) is not None:
+            spec.remark(f"terminationGracePeriodSeconds: {grace}: see drain_s and stop_grace_s")
+        only = [key for key in pod if key not in _OF_POD and key not in _OF_CLUSTER]
+        if only:
+            spec.remark(f"of the pod only: {', '.join(only)}")
         others = [text_of(each.get("name")) or "?" for each in found if each not in vllm]
         if others:
             spec.remark(f"left out: other containers of the pod: {', '.join(others)}")

@@ -42,7 +42,14 @@ def assign(word: Word, state: ShellState) -> None:
     elif adds and isinstance(old, list):
         state.assign(name, [f"{old[0]}{value}" if old else value, *old[1:]])
     else:
-        state.assign(name, f"{old}{value}" if adds and isinstance(old, str) else value)
+        _set(name, value, old if adds and isinstance(old, str) else "", expansion, state)
+
+
+def _set(name: str, value: str, before: str, expansion: Expansion, state: ShellState) -> None:
+    if name in state.integers:
+        value = expansion.number(f"{before}+({value})" if before else value)
+        before = ""
+    state.assign(name, f"{before}{value}")
 
 
 def _array(raw: str, old: object, state: ShellState, line: int) -> list[str] | dict[str, str]:
@@ -65,28 +72,44 @@ def export(node: Simple, words: Sequence[str], state: ShellState) -> bool:
     """Follow `export`, `declare` and their like."""
     options = "".join(word for word in words[1:] if word.startswith("-"))
     exports = words[0] == "export" or "x" in options
-    own = words[0] in ("local", "declare", "typeset") and "g" not in options
+    own = words[0] in ("local", "declare", "typeset")
     for word in node.words[1:]:
-        if ASSIGNMENT.match(word.text):
-            name = re.split(r"[+=\[]", word.text)[0]
-            if own:
-                state.make_local(name)
-            assign(word, state)
-        elif "$(" in word.text or "`" in word.text:
-            _export_file(word, state)
-            continue
-        else:
-            name = Expansion(state, word.line, substitute).text(word.text)
-            if own and state.scopes and re.fullmatch(r"[A-Za-z_]\w*", name):
-                state.make_local(name)
-                state.variables.pop(name, None)
-            if "A" in options and re.fullmatch(r"\w+", name):
+        if own and "i" in options:
+            state.integers |= set(re.findall(r"^[A-Za-z_]\w*", word.text))
+        for name in _declared(word, state, own=own and "g" not in options):
+            if own and "A" in options:
                 state.variables.setdefault(name, {})
-        if "n" in options and words[0] == "export":
-            state.exported.discard(name)
-        elif exports and not name.startswith("-"):
-            state.exported.add(name)
+            if "n" in options and words[0] == "export":
+                state.exported.discard(name)
+            elif exports:
+                state.exported.add(name)
     return True
+
+
+def _declared(word: Word, state: ShellState, *, own: bool) -> list[str]:
+    """Set what a word assigns; returns the variables that it names. `own`: of the function."""
+    if ASSIGNMENT.match(word.text):
+        name = re.split(r"[+=\[]", word.text)[0]
+        if own:
+            state.make_local(name)
+        assign(word, state)
+        return [name]
+    if re.match(r"[\"']?(\$\(|`)", word.text):
+        _export_file(word, state)
+        return []
+    found = []
+    for given in Expansion(state, word.line, substitute).words(word.text):
+        name, equals, value = given.partition("=")
+        if not re.fullmatch(r"[A-Za-z_]\w*", name):
+            continue
+        if own:
+            state.make_local(name)
+        if equals:
+            state.assign(name, value)
+        elif own and state.scopes:
+            state.variables.pop(name, None)
+        found.append(name)
+    return found
 
 
 def _export_file(word: Word, state: ShellState) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from vllmd.importing.shell.conditions import holds
+from vllmd.importing.shell.printf import formatted, with_escapes
 from vllmd.importing.shell.state import ShellState
 from vllmd.importing.surroundings import join
 from vllmd.importing.unknown import is_unknown, mark
@@ -131,17 +132,16 @@ PRINTS = frozenset({"echo", "printf", "cat", "tee"})
 """Commands whose output may be what a file is made of."""
 
 
-def printed(name: str, words: Sequence[str], document: str) -> str:
-    """Return what a command prints, of those that only handle texts."""
+def printed(name: str, words: Sequence[str], document: str) -> str | None:
+    """Return what a command prints, of those that only handle texts; None if it is not known."""
     match name:
         case "cat" | "tee":
             return document
         case "printf":
-            text = words[0] if words else ""
-            for word in words[1:]:
-                begin, found, end = re.split(r"(%[sdq]|$)", text, maxsplit=1)
-                text = f"{begin}{word if found else ''}{end}"
-            return text.replace("\\n", "\n").replace("\\t", "\t")
+            return formatted(words)
         case _:
-            plain = [word for word in words if not re.fullmatch(r"-[neE]+", word)]
-            return f"{' '.join(plain)}\n"
+            rest, options = list(words), ""
+            while rest and re.fullmatch(r"-[neE]+", rest[0]):
+                options += rest.pop(0)
+            text = with_escapes(" ".join(rest)) if "e" in options else " ".join(rest)
+            return text if "n" in options else f"{text}\n"

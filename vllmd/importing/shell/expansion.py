@@ -36,9 +36,15 @@ class _Fields:
         self.now += text
         self.begun = True
 
-    def split(self, text: str) -> None:
-        """Add what stands without quotes: its spaces part words."""
-        parts = re.split(r"[ \t\n]+(?![^\ue000]*\ue002)", text)
+    def split(self, text: str, separators: str) -> None:
+        """Add what stands without quotes: its separators part words."""
+        blank = "".join(each for each in separators if each in " \t\n")
+        hard = "".join(each for each in separators if each not in blank)
+        ways = [rf"[{re.escape(blank)}]+"] if blank else []
+        if hard:
+            around = rf"[{re.escape(blank)}]*" if blank else ""
+            ways.insert(0, rf"{around}[{re.escape(hard)}]{around}")
+        parts = re.split(rf"(?:{'|'.join(ways)})(?![^\ue000]*\ue002)", text) if ways else [text]
         for index, part in enumerate(parts):
             if index:
                 self.end()
@@ -77,7 +83,7 @@ class Expansion:
                     for index, value in enumerate(text):
                         if index:
                             fields.end()
-                        fields.split(value)
+                        fields.split(value, self._state.separators)
             fields.end()
             found += self._files(fields.done) if fields.globbed else fields.done
         return found

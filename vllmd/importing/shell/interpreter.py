@@ -3,12 +3,13 @@
 import fnmatch
 from collections.abc import Callable, Iterator, Sequence
 
+from vllmd.importing.launch import Launch
 from vllmd.importing.leftovers import refuse_unknowns
 from vllmd.importing.shell.conditions import holds, negate
 from vllmd.importing.shell.expansion import Expansion
 from vllmd.importing.shell.reading import given_text
 from vllmd.importing.shell.state import ShellState
-from vllmd.importing.shell.substitution import substitute
+from vllmd.importing.shell.substitution import output_of, substitute
 from vllmd.importing.shell.syntax import (
     AndOr,
     Arithmetic,
@@ -141,7 +142,7 @@ class Interpreter:
                 inner = state.copy()
                 before = len(state.launches)
                 self.run(command, inner)
-                if len(state.launches) > before and served:
+                if served and len(state.launches) > before and not _is_again(state, before):
                     state.notes.refuse(
                         state.place(node.line),
                         "a second command serves if the first one fails ('||'): keep one of them",
@@ -165,8 +166,12 @@ class Interpreter:
         if len(node.commands) == 1:
             return negate(self.run(node.commands[0], state))
         before = len(state.launches)
-        for command in node.commands:
-            self.run(command, state.copy())
+        for index, command in enumerate(node.commands):
+            inner = state.copy()
+            if index and isinstance(command, While):
+                text = output_of(state, node.commands[:index])
+                inner.lines = None if text is None else text.splitlines()
+            self.run(command, inner)
         if len(state.launches) > before:
             state.notes.remark("the pipe after it: vllmd writes and rotates a log of its own")
         return None
@@ -226,7 +231,7 @@ class Interpreter:
             before = len(state.launches)
             if body is not None:
                 self.run(body, inner)
-            if len(state.launches) > before:
+            if len(state.launches) > before and not _is_again(state, before):
                 state.notes.refuse(state.launches[before].place, _DEPENDS.format(what, line))
         self._join([inner for _, inner in ways], state, what, line)
 
@@ -309,6 +314,20 @@ class Interpreter:
 
 _RESTARTS = "the loop around it: vllmd restarts with growing pauses"
 _SERVES_IN_CONDITION = "a command that serves is the condition of an 'if': write it alone"
+
+
+def _is_again(state: ShellState, before: int) -> bool:
+    """Tell whether launches are those that are there already, and leave them out then."""
+    known = [_what(each) for each in state.launches[:before]]
+    if any(_what(each) not in known for each in state.launches[before:]):
+        return False
+    del state.launches[before:]
+    state.notes.remark(_RESTARTS)
+    return True
+
+
+def _what(launch: Launch) -> tuple[object, ...]:
+    return launch.program, launch.arguments, dict(launch.variables), launch.folder, launch.container
 
 
 def _is_endless(node: While) -> bool:

@@ -45,7 +45,7 @@ class Parameters:
         elif values is UNSET:
             values = [] if several else [self._unset(name)]
         if several and not apart:
-            values = [" ".join(values)] if values else []
+            values = [self._state.separators[:1].join(values)] if values else []
         return values, apart
 
     def _of(self, name: str, index: str | None) -> list[str]:

@@ -22,6 +22,9 @@ def given_text(redirections: Sequence[Redirection], state: ShellState) -> str | 
         operator = each.operator.lstrip("0123456789")
         if operator in ("<<", "<<-"):
             return each.body if each.literal else expansion.document(each.body)
+        if operator == "<" and each.target.text.startswith("<("):
+            printed = substitute(state, each.target.text[2:-1], each.target.line)
+            return None if is_unknown(printed) else f"{printed}\n"
         if operator in ("<<<", "<"):
             target = expansion.text(each.target.text)
             return f"{target}\n" if operator == "<<<" else state.text_of(target)
@@ -56,8 +59,8 @@ def read(
         return True
     end = options.get("d", "\n")
     text = document.partition(end)[0] if end else document.removesuffix("\n")
-    separators = own.get("IFS", state.variables.get("IFS", " \t\n"))
-    if not isinstance(separators, str) or is_unknown(separators):
+    separators = own.get("IFS", state.separators)
+    if is_unknown(separators):
         separators = " \t\n"
     if array:
         state.assign(array, _split(text, separators))

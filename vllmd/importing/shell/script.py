@@ -20,7 +20,7 @@ from vllmd.importing.shell.substitution import substitute
 from vllmd.importing.shell.syntax import Redirection, Simple
 from vllmd.importing.surroundings import Notes, Surroundings, join
 from vllmd.importing.unit import variables_in
-from vllmd.importing.unknown import Place, as_written, is_unknown
+from vllmd.importing.unknown import Place, as_written, is_unknown, mark
 from vllmd.importing.variables import kept
 
 Other = Callable[[ShellState, Sequence[str], Place], bool]
@@ -60,7 +60,7 @@ class ScriptReader:
             return export(node, words, state)
         own = dict(assigned(each, state.copy()) for each in node.assignments)
         document = self._document(node.redirections, state)
-        self._write(words, node.redirections, document, state)
+        self._write(words, node, document, state)
         if words[0] in state.functions:
             return self._interpreter.call(state.functions[words[0]], words[1:], state)
         if words[0] == "eval":
@@ -71,6 +71,12 @@ class ScriptReader:
             return done
         if words[0] in READS:
             return read(state, words, own, given_text(node.redirections, state), node.line)
+        if words[:2] == ["printf", "-v"] and len(words) > 3:
+            text = printed("printf", words[3:], "")
+            reason = "this format is not read"
+            unknown = mark(f"${words[2]}", reason, state.place(node.line))
+            state.assign(words[2], unknown if text is None else text)
+            return True
         if words[0] in BUILTINS:
             return BUILTINS[words[0]](state, words[1:], node.line)
         if words[0] == "let":
@@ -318,7 +324,7 @@ class ScriptReader:
     def _write(
         self,
         words: Sequence[str],
-        redirections: Sequence[Redirection],
+        node: Simple,
         document: str,
         state: ShellState,
     ) -> None:
@@ -327,7 +333,9 @@ class ScriptReader:
         if not words or words[0] not in PRINTS:
             return
         text = printed(words[0], words[1:], document)
-        targets = [each for each in redirections if each.operator in (">", ">>", "1>", ">|")]
+        if text is None:
+            text = mark(" ".join(words), "what it prints is not known here", state.place(node.line))
+        targets = [each for each in node.redirections if each.operator in (">", ">>", "1>", ">|")]
         names = [Expansion(state, e.target.line, substitute).text(e.target.text) for e in targets]
         if words[0] == "tee":
             names += [word for word in words[1:] if not word.startswith("-")]

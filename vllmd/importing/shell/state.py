@@ -9,7 +9,7 @@ from vllmd.importing.launch import Launch
 from vllmd.importing.shell.followed import FollowedCommands
 from vllmd.importing.shell.syntax import Node
 from vllmd.importing.surroundings import Files, Notes, Surroundings, join
-from vllmd.importing.unknown import Place, mark
+from vllmd.importing.unknown import Place, is_unknown, mark
 from vllmd.util.units import MIB
 
 MOST_TEXT, MOST_VALUES = 8 * MIB, 65536
@@ -97,6 +97,8 @@ class ShellState:
     doubt: tuple[str, int] | None = None
     """What may have left the loop before this command, and its line."""
     exports_all: bool = False
+    integers: set[str] = attrs.field(factory=set)
+    """Variables whose values are numbers, and are worked out when they are set."""
     depth: int = 0
 
     def place(self, line: int) -> Place:
@@ -169,6 +171,12 @@ class ShellState:
                 self.variables[name] = value
             if exported:
                 self.exported.add(name)
+
+    @property
+    def separators(self) -> str:
+        """The characters that part words: ``IFS``."""
+        given = self.variables.get("IFS", " \t\n")
+        return given if isinstance(given, str) and not is_unknown(given) else " \t\n"
 
     def environment(self) -> Mapping[str, str]:
         """Return what a command finds set."""

@@ -11,13 +11,14 @@ from vllmd.importing.shell.commands import BUILTINS, PRINTS, printed
 from vllmd.importing.shell.expansion import Expansion
 from vllmd.importing.shell.parser import parse
 from vllmd.importing.shell.state import ShellState
-from vllmd.importing.shell.syntax import AndOr, Node, Pipeline, Simple
+from vllmd.importing.shell.syntax import AndOr, Group, Node, Pipeline, Simple
 from vllmd.importing.shell.text_tools import filtered
 from vllmd.importing.surroundings import join
 from vllmd.importing.unknown import is_unknown, mark
 
 _REASON = "what a command prints is not known here: nothing is run; write the value"
 _MAX_NUMBERS = 4096
+_MAX_DEPTH = 16
 
 
 def substitute(state: ShellState, text: str, line: int) -> str:
@@ -31,9 +32,7 @@ def substitute(state: ShellState, text: str, line: int) -> str:
         commands = parse(text, state.place(line)).commands
     except VllmdError:
         return unknown
-    if len(commands) != 1:
-        return unknown
-    result = _printed(state.copy(), commands[0])
+    result = _all(state.copy(), commands)
     return unknown if result is None else result.rstrip("\n")
 
 
@@ -44,13 +43,66 @@ def _serves(text: str) -> bool:
     return not looks and speaks_of_serving([text])
 
 
+def output_of(state: ShellState, commands: Sequence[Node]) -> str | None:
+    """Return what the commands of a pipe print; None if that is not known."""
+    text = _of_cat(state, commands[0]) or _printed(state.copy(), commands[0])
+    for each in commands[1:]:
+        text = None if text is None else _piped(state, each, text)
+    return text
+
+
+def _of_cat(state: ShellState, node: Node) -> str | None:
+    """Return the text of the one file that `cat` is given, if it can be read here."""
+    if not isinstance(node, Simple) or node.redirections or len(node.words) != 2:
+        return None
+    name, path = (Expansion(state, node.line, substitute).text(w.text) for w in node.words)
+    return state.text_of(path) if name == "cat" and not is_unknown(path) else None
+
+
+def _all(state: ShellState, commands: Sequence[Node]) -> str | None:
+    """Return what commands print, one after the other, of those that are only texts."""
+    made = ""
+    for node in commands:
+        if isinstance(node, Simple) and not node.redirections and _sets(state, node):
+            continue
+        text = _printed(state, node)
+        if text is None:
+            return None
+        made += text
+    return made
+
+
+def _sets(state: ShellState, node: Simple) -> bool:
+    """Set the variables of a command that does nothing else; False if it is another."""
+    local = node.words[:1] and node.words[0].text == "local"
+    given = node.words[1:] if local else node.assignments
+    if (node.words and not local) or not given:
+        return False
+    for each in given:
+        name, equals, raw = each.text.partition("=")
+        if not equals or not re.fullmatch(r"[A-Za-z_]\w*", name) or raw.startswith("("):
+            return False
+        state.assign(name, Expansion(state, each.line, substitute).text(raw))
+    return True
+
+
+def _of_function(state: ShellState, words: Sequence[str]) -> str | None:
+    """Return what a function prints that only handles texts."""
+    body = state.functions[words[0]]
+    if not isinstance(body, Group) or state.depth >= _MAX_DEPTH:
+        return None
+    inner = state.copy()
+    inner.arguments, inner.depth = list(words[1:]), state.depth + 1
+    return _all(inner, body.body.commands)
+
+
 def _printed(state: ShellState, node: Node) -> str | None:
     if isinstance(node, Pipeline) and not node.negated:
         first, *others = node.commands
-        text = _printed(state, first)
+        piped = _printed(state, first)
         for each in others:
-            text = None if text is None else _piped(state, each, text)
-        return text
+            piped = None if piped is None else _piped(state, each, piped)
+        return piped
     if isinstance(node, AndOr) and set(node.operators) == {"&&"}:
         *before, last = node.commands
         for each in before:
@@ -67,6 +119,8 @@ def _printed(state: ShellState, node: Node) -> str | None:
     if not words or not quiet:
         return None
     name, rest = words[0], words[1:]
+    if name in state.functions:
+        return _of_function(state, words)
     if name == "cd":
         silent = BUILTINS["cd"](state, rest, node.line)
         return "" if silent else None

@@ -33,3 +33,12 @@ def test_kinds_that_are_not_read_are_refused_with_what_to_do() -> None:
     text = "apiVersion: v1\nkind: InferenceService\nspec: {image: vllm}\n"
     assert names(text, notes) == []
     assert "kubectl get deployment NAME -o yaml" in notes.problems[0].text
+
+
+def test_what_scales_pods_is_said() -> None:
+    notes = Notes()
+    text = f"{DAEMON}spec: {{template: {{spec: {POD}}}}}\n---\n"
+    assert names(
+        f"{text}apiVersion: v2\nkind: HorizontalPodAutoscaler\nmetadata: {{name: h}}\n", notes
+    )
+    assert any("left out: HorizontalPodAutoscaler h" in each for each in notes.remarks)

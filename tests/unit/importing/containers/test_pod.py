@@ -65,3 +65,10 @@ def test_port_of_the_host_is_published() -> None:
         "  ports: [{containerPort: 8000, hostPort: 8080, hostIP: ::1}, {containerPort: 9}]\n"
     )
     assert spec.published == {8000: ("::1", 8080)}
+
+
+def test_what_the_pod_says_beside_its_containers_is_said() -> None:
+    spec = read("  args: [m]\n", pod="terminationGracePeriodSeconds: 300\nhostPID: true\n")
+    said = "\n".join(spec.remarks)
+    assert "terminationGracePeriodSeconds: 300: see drain_s" in said
+    assert "of the pod only: hostPID" in said

@@ -48,6 +48,8 @@ def test_conda_environment_by_path_and_by_name() -> None:
 def test_conditions_and_texts() -> None:
     assert BUILTINS["["](state(), ["a", "=", "a", "]"], 1) is True
     assert printed("printf", ["%s:%d\\n", "a", "1"], "") == "a:1\n"
-    assert printed("echo", ["-n", "a", "b"], "") == "a b\n"
+    assert printed("echo", ["-n", "a", "b"], "") == "a b"
+    assert printed("echo", ["-e", "a\\nb", "-n"], "") == "a\nb -n\n"
+    assert printed("printf", ["%x", "1"], "") is None
     assert printed("cat", [], "text") == "text"
     assert "export" in EXPORTS

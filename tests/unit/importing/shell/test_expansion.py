@@ -67,3 +67,24 @@ def test_braces_are_bounded() -> None:
     assert len(braces("{1..99999999}")) == 4096
     assert len(braces("{1..999}" * 5)) == 4096
     assert len(braces("{a,b}" * 100)) == 4096
+
+
+@pytest.mark.parametrize(
+    ("separators", "value", "words"),
+    [
+        (",", "a,b c", ["a", "b c"]),
+        (", ", "a , b c", ["a", "b", "c"]),
+        (":\n", "a:b\nc d", ["a", "b", "c d"]),
+        ("", "a b", ["a b"]),
+    ],
+)
+def test_words_are_parted_as_ifs_says(separators: str, value: str, words: list[str]) -> None:
+    state = ShellState(Surroundings(), Notes(), "", "x")
+    state.variables |= {"IFS": separators, "V": value}
+    assert Expansion(state, 1, substitute).words("$V") == words
+
+
+def test_arrays_are_joined_by_the_first_separator() -> None:
+    state = ShellState(Surroundings(), Notes(), "", "x")
+    state.variables |= {"IFS": ",;", "A": ["1", "2"]}
+    assert Expansion(state, 1, substitute).words('"${A[*]}"') == ["1,2"]

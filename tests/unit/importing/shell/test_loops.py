@@ -57,3 +57,20 @@ def test_end_that_depends_on_a_command_is_no_end() -> None:
     found, notes = served("systemctl is-active x && exit 0; vllm serve a")
     assert [each[0] for each in found] == ["a"]
     assert notes.problems == []
+
+
+def test_lines_that_a_pipe_gives_are_read() -> None:
+    text = "printf '%s\\n' a b | while read -r m; do vllm serve $m & done"
+    assert served(text)[0] == [("a",), ("b",)]
+    text = "mapfile -t L < <(printf '%s\\n' a b)\nfor m in ${L[@]}; do vllm serve $m & done"
+    assert served(text)[0] == [("a",), ("b",)]
+
+
+def test_server_that_a_watchdog_starts_again_is_one() -> None:
+    text = "s() { vllm serve a & }\ns\nwhile true; do kill -0 $P || s; if x; then s; fi; done"
+    models, notes = served(text)
+    assert models == [("a",)]
+    assert notes.problems == []
+    assert any("the loop around it" in each for each in notes.remarks)
+    _, other = served("vllm serve a &\nif x; then vllm serve b; fi")
+    assert len(other.problems) == 1

@@ -130,3 +130,22 @@ def test_file_that_is_written_and_starts_vllm_is_named_if_nothing_runs_it() -> N
     notes = Notes()
     assert len(found(f"{text.format('/x/run.sh')}bash /x/run.sh", notes)) == 2
     assert not any("the script writes it" in each for each in notes.remarks)
+
+
+def test_printf_into_a_variable() -> None:
+    (launch,) = found("printf -v P '80%02d' 7\nvllm serve m --port $P")
+    assert launch.arguments == ("m", "--port", "8007")
+    (launch,) = found("printf -v P '%x' 7\nvllm serve m --port $P")
+    assert len(unknowns(launch.arguments)) == 1
+
+
+def test_what_is_assigned_may_stand_in_quotes_or_come_out_of_a_variable() -> None:
+    (launch,) = found(
+        'export "A_B=x y" \'C_D=1\'\nL="E_F=1 G_H=2"\nexport $L "I_J=$(echo 3)"\nvllm serve m'
+    )
+    assert launch.variables == {"A_B": "x y", "C_D": "1", "E_F": "1", "G_H": "2", "I_J": "3"}
+
+
+def test_integers_are_worked_out_when_they_are_set() -> None:
+    (launch,) = found("declare -i n=1\nn+=1\nn=n*10\nvllm serve m --port $n")
+    assert launch.arguments == ("m", "--port", "20")

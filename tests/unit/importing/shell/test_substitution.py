@@ -2,8 +2,10 @@
 
 import pytest
 
+from vllmd.importing.shell.parser import parse
 from vllmd.importing.shell.state import ShellState
 from vllmd.importing.shell.substitution import substitute
+from vllmd.importing.shell.syntax import Function
 from vllmd.importing.surroundings import Notes, Surroundings
 from vllmd.importing.unknown import is_unknown
 
@@ -77,4 +79,28 @@ def test_filters_and_numbers_of_what_is_known_are_worked_out(text: str, expected
 
 @pytest.mark.parametrize("text", ["expr a : b", "expr 1 / 0", "FOO=1 echo a | cat > x"])
 def test_other_forms_of_them_are_not_known(text: str) -> None:
+    assert is_unknown(printed(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("IFS=,; echo ${A[*]}", "1 2"),
+        ('IFS=,; echo "${A[*]}"', "1,2"),
+        ('join "${A[@]}"', "1,2"),
+        ("echo a; echo b", "a\nb"),
+    ],
+)
+def test_several_commands_and_functions_that_only_handle_texts(text: str, expected: str) -> None:
+    state = ShellState(Surroundings(), Notes(), "", "x")
+    state.variables["A"] = ["1", "2"]
+    (function,) = parse('join() { local IFS=,; echo "$*"; }', state.place(1)).commands
+    assert isinstance(function, Function)
+    state.functions["join"] = function.body
+    assert substitute(state, text, 1) == expected
+    assert "IFS" not in state.variables
+
+
+@pytest.mark.parametrize("text", ["X=1; date", "f() { echo a; }; f", "A=(1); echo $A"])
+def test_commands_that_do_more_are_not_known(text: str) -> None:
     assert is_unknown(printed(text))
