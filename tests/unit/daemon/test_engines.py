@@ -139,7 +139,7 @@ async def test_what_an_engine_was_asked_is_told_of_the_run_that_there_is(scene: 
     scene.configure()
     supervisor = scene.engines.supervisors["chat"]
     asks = attrs.evolve(supervisor.status, run_id=None)
-    scene.engines.status = lambda _: asks  # type: ignore[method-assign]
+    scene.engines.status = lambda name: asks  # type: ignore[method-assign]
     probes = supervisor._settings.probes
     assert isinstance(probes, EngineProbes)
     probes._spent(1, 1)
