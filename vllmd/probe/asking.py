@@ -16,6 +16,7 @@ TIMEOUT_S = 120.0
 SHOWN = 200
 NO_NUMBER = "not JSON compliant"
 """What an answer with NaN becomes (seen, 0.32). Source: Python's json, `allow_nan=False`."""
+REFUSES_KEY = (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
 VERSION_S = 5.0
 VERSION_CHARACTERS = 64
 PATH = "/v1/completions"
@@ -103,6 +104,8 @@ def read(response: httpx.Response) -> PromptAnswer:
     said = f"HTTP {response.status_code}: {response.text[:SHOWN]}"
     if NO_NUMBER in said:  # 400 by vLLM 0.32: it takes the ValueError for one of the request
         raise BrokenAnswerError(f"a log-probability that is no number ({said})")
+    if response.status_code in REFUSES_KEY:
+        raise NotApplicableError(f"it takes another API key than is configured ({said})")
     if 400 <= response.status_code < 500 and response.status_code != httpx.codes.TOO_MANY_REQUESTS:
         raise NotApplicableError(f"it takes no completion with log-probabilities ({said})")
     if not response.is_success:

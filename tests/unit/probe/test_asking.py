@@ -78,3 +78,10 @@ async def test_each_refusal_is_taken_for_what_it_is(
     for together in (False, True):
         with pytest.raises(raised):
             await asker(vllm).ask(together=together)
+
+
+async def test_key_that_was_changed_is_not_taken_for_an_engine_that_cannot_be_asked() -> None:
+    vllm = FakeVllm()
+    vllm.status, vllm.text = 401, "Unauthorized"
+    with pytest.raises(NotApplicableError, match="it takes another API key than is configured"):
+        await asker(vllm).ask()
