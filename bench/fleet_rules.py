@@ -112,7 +112,7 @@ def measure(hosts: int, seconds: float, pages: int, *, rules: bool) -> Cost:
             return Cost(spent * 60 / seconds, sum(took), max([0.0, *took]))
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(120)  # it writes down what it has in memory
 
 
 _DURATION = "prometheus_rule_group_last_duration_seconds{"
