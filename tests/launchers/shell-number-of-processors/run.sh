@@ -1,0 +1,2 @@
+#!/bin/bash
+vllm serve org/m --api-server-count $(nproc)
