@@ -19,6 +19,7 @@ from vllmd.importing.unknown import Place, as_written, is_unknown, mark
 _FOLDERS = ("/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system")
 _SPECIFIERS = {"%": "%", "t": "/run", "S": "/var/lib", "C": "/var/cache", "L": "/var/log"}
 _SPECIFIERS |= {"E": "/etc", "T": "/tmp", "V": "/var/tmp"}
+_EXPORTED = re.compile(r"^[ \t]*export[ \t]+\S.*$", re.MULTILINE)
 _OF_NAME = {"i": "instance", "p": "prefix", "j": "last"}
 """Parts of a unit's name; as a capital, with what was escaped in it put back."""
 _DONE_BY_VLLMD = {
@@ -190,7 +191,12 @@ def variables_of(
             contents = [] if is_unknown(file) else list(_contents(file, around))
             if contents:
                 for content in contents:
-                    of_files |= variables_in(content)
+                    of_files |= variables_in(_EXPORTED.sub("", content))
+                    for line in _EXPORTED.findall(content):
+                        name = line.split()[1].partition("=")[0]
+                        notes.remark(
+                            f"{place}: left out: {name} of {file}: systemd takes no export"
+                        )
             elif each.value.startswith("-"):
                 notes.remark(f"{place}: {as_written(file)} is not there: no variables of it")
             else:

@@ -144,3 +144,9 @@ def test_files_of_variables_may_be_named_by_a_pattern() -> None:
     assert (command.variables, notes.problems) == ({"A": "2", "B": "1"}, [])
     _, missing = read("EnvironmentFile=/d/*.env\nExecStart=/v/vllm\n")
     assert len(missing.problems) == 1
+
+
+def test_line_of_a_shell_in_a_file_of_variables_is_left_out_as_systemd_does() -> None:
+    command, notes = read("EnvironmentFile=/e\nExecStart=/v\n", {"/e": "export A=1\nB=2\n"})
+    assert command.variables == {"B": "2"}
+    assert any("left out: A of /e: systemd takes no export" in each for each in notes.remarks)

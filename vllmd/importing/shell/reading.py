@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from vllmd.importing.shell.expansion import Expansion
 from vllmd.importing.shell.state import ShellState
-from vllmd.importing.shell.substitution import substitute
+from vllmd.importing.shell.substitution import given_by, substitute
 from vllmd.importing.shell.syntax import Redirection
 from vllmd.importing.unknown import is_unknown, mark
 
@@ -23,8 +23,7 @@ def given_text(redirections: Sequence[Redirection], state: ShellState) -> str | 
         if operator in ("<<", "<<-"):
             return each.body if each.literal else expansion.document(each.body)
         if operator == "<" and each.target.text.startswith("<("):
-            printed = substitute(state, each.target.text[2:-1], each.target.line)
-            return None if is_unknown(printed) else f"{printed}\n"
+            return given_by(state, each.target.text, each.target.line)
         if operator in ("<<<", "<"):
             target = expansion.text(each.target.text)
             return f"{target}\n" if operator == "<<<" else state.text_of(target)

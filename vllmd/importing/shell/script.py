@@ -16,7 +16,7 @@ from vllmd.importing.shell.interpreter import MAX_DEPTH, Interpreter
 from vllmd.importing.shell.parser import parse
 from vllmd.importing.shell.reading import READS, given_text, read
 from vllmd.importing.shell.state import ShellState
-from vllmd.importing.shell.substitution import substitute
+from vllmd.importing.shell.substitution import given_by, substitute
 from vllmd.importing.shell.syntax import Redirection, Simple
 from vllmd.importing.surroundings import Notes, Surroundings, join
 from vllmd.importing.unit import variables_in
@@ -66,17 +66,15 @@ class ScriptReader:
         if words[0] == "eval":
             return self._nested(" ".join(words[1:]), state, node.line)
         if words[0] in ("source", "."):
+            given = node.words[1].text if node.words[1:] else ""
+            text = given_by(state, given, node.line) if given.startswith("<(") else None
+            if text is not None:
+                return self._nested(text, state, node.line)
             return self._source(words[1:], state, node.line)
         if words[0] == "conda" and (done := CONDA(state, words[1:], node.line)) is not None:
             return done
         if words[0] in READS:
             return read(state, words, own, given_text(node.redirections, state), node.line)
-        if words[:2] == ["printf", "-v"] and len(words) > 3:
-            text = printed("printf", words[3:], "")
-            reason = "this format is not read"
-            unknown = mark(f"${words[2]}", reason, state.place(node.line))
-            state.assign(words[2], unknown if text is None else text)
-            return True
         if words[0] in BUILTINS:
             return BUILTINS[words[0]](state, words[1:], node.line)
         if words[0] == "let":
@@ -328,13 +326,17 @@ class ScriptReader:
         document: str,
         state: ShellState,
     ) -> None:
-        """Remember what a command writes to a file, if that is known."""
+        """Remember what a command writes to a file or a variable, if that is known."""
         words = peel(list(words)).words
         if not words or words[0] not in PRINTS:
             return
-        text = printed(words[0], words[1:], document)
+        variable = words[2] if words[:2] == ["printf", "-v"] and len(words) > 3 else ""
+        text = printed(words[0], words[3 if variable else 1 :], document)
         if text is None:
             text = mark(" ".join(words), "what it prints is not known here", state.place(node.line))
+        if variable:
+            state.assign(variable, text)
+            return
         targets = [each for each in node.redirections if each.operator in (">", ">>", "1>", ">|")]
         names = [Expansion(state, e.target.line, substitute).text(e.target.text) for e in targets]
         if words[0] == "tee":

@@ -45,18 +45,29 @@ def _serves(text: str) -> bool:
 
 def output_of(state: ShellState, commands: Sequence[Node]) -> str | None:
     """Return what the commands of a pipe print; None if that is not known."""
-    text = _of_cat(state, commands[0]) or _printed(state.copy(), commands[0])
+    text = _of_file(state, commands[0]) or _printed(state.copy(), commands[0])
     for each in commands[1:]:
         text = None if text is None else _piped(state, each, text)
     return text
 
 
-def _of_cat(state: ShellState, node: Node) -> str | None:
-    """Return the text of the one file that `cat` is given, if it can be read here."""
-    if not isinstance(node, Simple) or node.redirections or len(node.words) != 2:
+def _of_file(state: ShellState, node: Node) -> str | None:
+    """Return what `cat` or `grep` make of the one file that they are given, if it can be read."""
+    if not isinstance(node, Simple) or node.redirections or node.assignments:
         return None
-    name, path = (Expansion(state, node.line, substitute).text(w.text) for w in node.words)
-    return state.text_of(path) if name == "cat" and not is_unknown(path) else None
+    expansion = Expansion(state, node.line, substitute)
+    words = [field for word in node.words for field in expansion.words(word.text)]
+    if len(words) < 2 or words[0] not in ("cat", "grep") or any(map(is_unknown, words)):
+        return None
+    text = state.text_of(words[-1])
+    return None if text is None else filtered(words[:-1], text)
+
+
+def given_by(state: ShellState, word: str, line: int) -> str | None:
+    """Return what ``<(…)`` gives; None if that is not known."""
+    commands = parse(word[2:-1], state.place(line)).commands
+    nodes = commands[0].commands if isinstance(commands[0], Pipeline) else commands
+    return output_of(state, nodes) if len(commands) == 1 else None
 
 
 def _all(state: ShellState, commands: Sequence[Node]) -> str | None:

@@ -104,8 +104,13 @@ def _awk(words: list[str], text: str) -> str | None:
 
 
 def _grep(words: list[str], text: str) -> str | None:
-    """Count or print what fits plain characters: ``grep -o ,``."""
+    """Print what fits plain characters, or the lines that do not: ``grep -v '^#'``."""
     match words:
+        case ["-v" | "-Ev" | "-vE", pattern] if re.fullmatch(
+            r"\^[\w#;$ ]*|\^\\s\*[#;]|[\w#;]+", pattern
+        ):
+            kept = (line for line in text.splitlines() if not re.search(pattern, line))
+            return "".join(f"{line}\n" for line in kept)
         case ["-o", plain] if re.fullmatch(r"[\w,:;/ -]+", plain):
             return f"{plain}\n" * text.count(plain)
     return None

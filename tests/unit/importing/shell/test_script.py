@@ -149,3 +149,14 @@ def test_what_is_assigned_may_stand_in_quotes_or_come_out_of_a_variable() -> Non
 def test_integers_are_worked_out_when_they_are_set() -> None:
     (launch,) = found("declare -i n=1\nn+=1\nn=n*10\nvllm serve m --port $n")
     assert launch.arguments == ("m", "--port", "20")
+
+
+def test_what_a_command_gives_is_read_in() -> None:
+    around = Surroundings(GivenFiles({"/w/a.env": "# x\nA_B=1\nM=m\n"}), "/w")
+    text = "set -a\n. <({} a.env{})\nset +a\nvllm serve $M"
+    for command in (("grep -v '^#'", ""), ("cat", " | grep -v '^#'")):
+        launches, _ = launches_of(text.format(*command), Place("x", 1), around, Notes())
+        assert [each.arguments for each in launches] == [("m",)]
+    notes = Notes()
+    launches_of(text.format("sops -d", ""), Place("x", 1), around, notes)
+    assert "cannot be read here" in str(notes.problems)

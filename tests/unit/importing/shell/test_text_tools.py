@@ -29,6 +29,7 @@ from vllmd.importing.shell.text_tools import filtered
         ("awk '{ print $1 }'", "a b\n", "a\n"),
         ("awk '{print $3}'", "a b\n", "\n"),
         ("grep -o ,", "a,b,c\n", ",\n,\n"),
+        ("grep -v '^#'", "#x\ny\n", "y\n"),
         ("cat", "a", "a"),
         ("xargs", "a\nb\n", "a b\n"),
     ],
