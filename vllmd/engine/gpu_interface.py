@@ -91,6 +91,10 @@ class EngineGpus:
         """Return the data parallel ranks whose GPUs are known to compute nothing."""
         return frozenset()
 
+    def rank_pids(self) -> Mapping[int, frozenset[int]]:
+        """Return the processes of each data parallel rank that hold memory there, if known."""
+        return {}
+
     def traces(self, since: float, until: float) -> tuple[GpuTrace, ...] | None:
         """Return what each of them showed between two monotonic times.
 

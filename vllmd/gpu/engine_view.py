@@ -203,6 +203,16 @@ class ReadEngineGpus(EngineGpus):
             (idle if is_idle else others).update(found)
         return frozenset(idle - others)
 
+    def rank_pids(self) -> Mapping[int, frozenset[int]]:
+        """Return the processes of each data parallel rank that hold memory there, by titles."""
+        found: dict[int, set[int]] = {}
+        for device in self._gpus.latest.devices.values():
+            for holder in self._gpus.holders(device.uuid):
+                rank = RANK.search(holder.name) if holder.is_of(self._engine.name) else None
+                if rank is not None:
+                    found.setdefault(int(rank[1]), set()).add(holder.pid)
+        return {rank: frozenset(pids) for rank, pids in found.items()}
+
     def traces(self, since: float, until: float) -> tuple[GpuTrace, ...] | None:
         """Return what its GPUs showed between two monotonic times.
 

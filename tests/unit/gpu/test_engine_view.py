@@ -139,6 +139,16 @@ def test_idle_ranks_are_those_of_which_no_gpu_computes(
     assert view(scene, "chat").idle_ranks() == frozenset()
 
 
+def test_pids_of_ranks_are_told_by_the_titles_of_processes(scene: GpuScene) -> None:
+    scene.titles = {20: "VLLM::Worker_DP4_TP0", 21: "VLLM::Worker_DP4_TP1"}
+    scene.holds((G1, 20, 20, Owner.ENGINE, "code"), (G2, 21, 22, Owner.ENGINE, "code"))
+    assert view(scene, "code").rank_pids() == {4: {20, 21}}
+    assert view(scene, "chat").rank_pids() == {}
+    scene.titles = {}
+    scene.holds((G1, 20, 20, Owner.ENGINE, "code"))
+    assert view(scene, "code").rank_pids() == {}
+
+
 def test_memory_is_that_of_all_its_gpus(scene: GpuScene) -> None:
     scene.holds((G1, 20, 20, Owner.ENGINE, "code"), (G2, 21, 22, Owner.ENGINE, "code"))
     assert view(scene, "code").memory_bytes() == 42 * 1024**3

@@ -99,7 +99,7 @@ def find_sign(
     beside = _only_beside_others(spinning)
     watched = [each for each in now.processes if each.pid not in excepted or each.pid in beside]
     if not now.processes or not all(
-        _is_still(each, before, now, cpu=each.pid not in excepted) for each in watched
+        is_still(each, before, now, cpu=each.pid not in excepted) for each in watched
     ):
         return None
     spins = f"{_names(spinning)} {_show(spinning)}" if spinning else ""
@@ -194,7 +194,7 @@ def _only_beside_others(spinning: Iterable[GpuTrace]) -> set[int]:
     return {pid for trace in spinning if trace.shared for pid in trace.pids} - own
 
 
-def _is_still(
+def is_still(
     process: ProcessUse, before: ProcessActivity, now: ProcessActivity, *, cpu: bool = True
 ) -> bool:
     """Tell whether a process did nothing between two looks; one that is new did something.

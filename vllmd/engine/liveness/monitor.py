@@ -201,7 +201,9 @@ class LivenessMonitor:
                 blind = self._count_blind(reading, blind)
                 if reading.answer is not PageAnswer.UNKNOWN:
                     silent = 0 if reading.answer is PageAnswer.PAGE else silent + 1
-                hung = ranks.look(self.probes.ranks, reading, self.limits, self.gpu)
+                hung = ranks.look(
+                    self.probes.ranks, reading, self.limits, self.gpu, lambda: self.activity(run)
+                )
                 self.engine_state.rank_doubt = ranks.doubt
                 self._note(reading, silent)
                 plain, reading = reading, self._with_canary(own, reading)
@@ -219,6 +221,8 @@ class LivenessMonitor:
                     self._recovered(reading, assessment, silent)
                 elif await self._stalls(run, detector, reading, assessment):
                     return Stall(exits.STALLED, assessment.reason)
+                elif self._unsure is None and self.engine_state.state is not State.STALLED:
+                    ranks.close()  # a fresh look cleared it
         finally:
             ranks.close()
             if own is not None:

@@ -1,13 +1,15 @@
 """The data parallel ranks of an engine of one host: does each answer? See `rank_probe.py`."""
 
 import asyncio
+from collections.abc import Callable
 
 from vllmd.config.model import LivenessConfig
 from vllmd.engine.answers import Answers
 from vllmd.engine.gpu_interface import EngineGpus
 from vllmd.engine.liveness.idle_time import OwnRequests
 from vllmd.engine.liveness.rank_probe import SLOW_S, RankProbes, RanksToAsk, in_words
-from vllmd.engine.liveness.reading import PageAnswer, Reading
+from vllmd.engine.liveness.rank_work import is_rank_still
+from vllmd.engine.liveness.reading import PageAnswer, ProcessActivity, Reading
 from vllmd.engine.liveness.stall_detector import Assessment, Verdict
 from vllmd.util.loop_lag import LoopLag
 
@@ -20,16 +22,24 @@ class OwnRanks:
         self._asked: RanksToAsk | None = None
         self._probes = RankProbes(1, lag, working=False)
         self._steps = self._in_flight = self._ended = 0
+        self._used: ProcessActivity | None = None
+        """What its processes had used at the last look, if it was asked for then."""
         self.own = OwnRequests()
         self.doubt: str | None = None
         """Which rank has not answered yet, and may be busy; None if all did."""
 
     def look(
-        self, asked: RanksToAsk | None, reading: Reading, limits: LivenessConfig, gpu: EngineGpus
+        self,
+        asked: RanksToAsk | None,
+        reading: Reading,
+        limits: LivenessConfig,
+        gpu: EngineGpus,
+        activity: Callable[[], ProcessActivity | None],
     ) -> Assessment | None:
         """Ask the ranks that are due; return the verdict on one that does nothing, if there is one.
 
-        Without counts of all ranks none is asked: nobody could tell one that is busy.
+        `activity` is asked only if GPUs are idle while a rank has not answered. Without counts of
+        all ranks none is asked: nobody could tell one that is busy.
         """
         self.own = OwnRequests(self._steps, self._in_flight + self._ended)
         self._answers.asked, self._ended = self.own.most, 0
@@ -44,9 +54,15 @@ class OwnRanks:
             return None
         probes = self._probes
         probes.hang_s, probes.idle_s = limits.hang_s, limits.gpu_stall_s
-        probes.saw(
-            reading.ranks, reading.at, lambda rank: gpu.busy() is False or rank in gpu.idle_ranks()
-        )
+        before, self._used = self._used, None
+
+        def is_idle(rank: int) -> bool:
+            if gpu.busy() is not False and rank not in gpu.idle_ranks():
+                return False
+            self._used = self._used or activity()
+            return is_rank_still(rank, gpu.rank_pids(), before, self._used)
+
+        probes.saw(reading.ranks, reading.at, is_idle)
         probes.look(self._ask, asked.heeds)
         slow, hung = probes.slow(), probes.hung()
         self.doubt = in_words(f"rank {slow[0]}", slow[1]) if slow else None

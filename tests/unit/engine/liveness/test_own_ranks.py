@@ -6,15 +6,23 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import attrs
+import pytest
 
 from tests.helpers.monitored import LIMITS, Scene, watching
 from vllmd.engine import exits
 from vllmd.engine.answers import Answers
 from vllmd.engine.gpu_interface import EngineGpus
+from vllmd.engine.liveness.fresh_look import FreshLook
 from vllmd.engine.liveness.monitor import Stall
 from vllmd.engine.liveness.own_ranks import OwnRanks
 from vllmd.engine.liveness.rank_probe import RanksToAsk
-from vllmd.engine.liveness.reading import PageAnswer, RankProgress, Reading
+from vllmd.engine.liveness.reading import (
+    PageAnswer,
+    ProcessActivity,
+    ProcessUse,
+    RankProgress,
+    Reading,
+)
 from vllmd.engine.state_machine import State
 from vllmd.util.loop_lag import LoopLag
 
@@ -62,7 +70,14 @@ async def served(
     async with watching(folder, ready=True, limits=attrs.evolve(LIMITS, **limits)) as made:
         scene, task = made
         ranks = Ranks(scene)
+        scene.activity_now = lambda: used(scene.clock.now)
         yield scene, ranks, task
+
+
+def used(at: float, cpu_s: float = 1.0, moved: int = 0) -> ProcessActivity:
+    """Of a core that has used so much."""
+    core = ProcessUse(11, 10, cpu_s, moved)
+    return ProcessActivity(1.0, cpu_s, moved, at=at, processes=(core,))
 
 
 async def test_rank_that_does_nothing_while_its_gpus_are_idle_is_ended_in_time(
@@ -101,7 +116,7 @@ async def test_rank_in_a_long_prefill_is_left_to_who_sees_its_gpus(tmp_path: Pat
             found = None
             for _ in range(int(LIMITS.hang_s / 5) + 30):
                 reading = attrs.evolve(scene.reading, at=scene.clock.now)
-                found = own.look(scene.probes.ranks, reading, LIMITS, EngineGpus())
+                found = own.look(scene.probes.ranks, reading, LIMITS, EngineGpus(), lambda: None)
                 await scene.clock.advance(5)
             assert SAID in str(own.doubt)
             assert (found is not None) is ends
@@ -113,6 +128,37 @@ async def test_rank_whose_own_gpus_are_not_idle_has_until_hang_s(tmp_path: Path)
         scene.idle_ranks = frozenset({0})
         await scene.clock.advance(LIMITS.hang_s - 20)
         assert not task.done()
+
+
+@pytest.mark.parametrize("does", ["compiles", "reads"])
+async def test_rank_that_works_beside_idle_gpus_has_until_hang_s(tmp_path: Path, does: str) -> None:
+    """A first request has kernels compiled, or an adapter is read from a slow disk."""
+    async with served(tmp_path) as (scene, _, task):
+        scene.idle_ranks, began = frozenset({1}), scene.clock.now
+
+        def works() -> ProcessActivity:
+            seconds = scene.clock.now - began
+            cpu_s, moved = (seconds, 0) if does == "compiles" else (0.0, int(seconds * 1e6))
+            return used(scene.clock.now, cpu_s, moved)
+
+        scene.activity_now = works
+        await scene.clock.advance(LIMITS.hang_s - 20)
+        assert not task.done()
+        assert not scene.looks
+        scene.activity_now = lambda: used(scene.clock.now, 1e4, 10**12)
+        await scene.clock.advance(60)
+        assert task.done()
+
+
+async def test_rank_that_is_said_to_be_paused_is_looked_at_again_after_the_limit_only(
+    tmp_path: Path,
+) -> None:
+    async with served(tmp_path) as (scene, _, task):
+        scene.idle_ranks = frozenset({1})
+        scene.fresh = FreshLook(PageAnswer.PAGE, scene.reading.ranks, answered=True, paused=True)
+        await scene.clock.advance(300)
+        assert not task.done()
+        assert 2 <= len(scene.looks) <= 5
 
 
 async def test_rank_that_makes_steps_is_busy_however_long_our_request_waits(
