@@ -10,6 +10,7 @@ from vllmd.engine.assembly import EngineSettings, watch_of
 from vllmd.engine.exits import Exit
 from vllmd.engine.grouped_engine import GroupedEngine
 from vllmd.engine.liveness.monitor import Stall
+from vllmd.engine.liveness.rank_work import RankLooks
 from vllmd.engine.liveness.reading import ProcessActivity
 from vllmd.engine.operator_requests import OperatorRequests
 from vllmd.engine.process import orphans
@@ -45,6 +46,7 @@ class Supervisor(GroupedEngine):
         self._late = LateStart(self._state, self._stopped, self._clock)
         self._requests, self._heard = OperatorRequests(), 0  # those before the end at hand
         self._client: ShimClient | None = None
+        self._looks = RankLooks(self._clock.monotonic, self._activity)
         self._next_start_at: Moment | None = None
         self.looked = asyncio.Event()
         """Set once it is known whether the engine runs, and how it stands."""

@@ -6,6 +6,7 @@ Whoever keeps the engine looks at it, and is woken by each wish.
 from vllmd.engine.assembly import Assembly, EngineSettings
 from vllmd.engine.engine_state import EngineState
 from vllmd.engine.gpu_interface import refuse_restart
+from vllmd.engine.liveness.rank_work import RankLooks
 from vllmd.engine.operator_requests import OperatorRequests
 from vllmd.engine.process.shim_client import ShimClient
 from vllmd.engine.sleeping.sleeper import Sleeper
@@ -27,6 +28,7 @@ class WantedEngine:
     _stopped: StoppedEngines
     _client: ShimClient | None
     _requests: OperatorRequests
+    _looks: RankLooks
     _wanted: bool
     _closing: bool
     _leaving: bool
@@ -44,13 +46,15 @@ class WantedEngine:
 
     @property
     def gpus_busy(self) -> bool | None:
-        """Whether its GPUs compute for it; None if that is not known."""
-        return self._settings.context.gpu.busy()
+        """Whether it computes; None if its GPUs are idle, and its processes not known to be so."""
+        busy = self._settings.context.gpu.busy()
+        return busy if busy is not False or self._looks.is_still(0, {}) else None
 
     @property
     def idle_ranks(self) -> frozenset[int]:
-        """The data parallel ranks whose GPUs are known to compute nothing."""
-        return self._settings.context.gpu.idle_ranks()
+        """The data parallel ranks whose GPUs and processes are known to do nothing."""
+        gpu, pids = self._settings.context.gpu, self._settings.context.gpu.rank_pids()
+        return frozenset(r for r in gpu.idle_ranks() if self._looks.is_still(r, pids))
 
     def start(self) -> None:
         """Want the engine to run, at once; a hold and all failures are forgotten."""

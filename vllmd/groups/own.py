@@ -41,12 +41,12 @@ class OwnEngine(Protocol):
 
     @property
     def gpus_busy(self) -> bool | None:
-        """Whether its GPUs compute for it; None if that is not known."""
+        """Whether it computes; False only if its GPUs are idle, and its processes do nothing."""
         ...
 
     @property
     def idle_ranks(self) -> frozenset[int]:
-        """The data parallel ranks whose GPUs are known to compute nothing."""
+        """The data parallel ranks whose GPUs and processes are known to do nothing."""
         ...
 
     def start(self) -> None:

@@ -71,9 +71,9 @@ class GroupPage:
     for_s: float = 0.0
     """For how long it has been in that state, by that host's own clock."""
     gpus_busy: bool | None = None
-    """Whether its GPUs compute for the engine; None if that is not known."""
+    """Whether it computes; False only if its GPUs are idle, and its processes do nothing."""
     idle_ranks: tuple[int, ...] = ()
-    """Data parallel ranks of this host whose GPUs are known to compute nothing."""
+    """Data parallel ranks of this host whose GPUs and processes are known to do nothing."""
     problem: str | None = None
     """Why it is as it is, in words."""
     wish: GroupWish | None = None

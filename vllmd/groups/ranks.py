@@ -89,7 +89,7 @@ class GroupRanks:
         return rank // self._group.ranks_per_host
 
     def _is_idle(self, rank: int) -> bool:
-        """Tell whether a rank's GPUs, or all of its host's, are known to be idle."""
+        """Tell whether a rank, or all of its host's, are known to do nothing."""
         peer = self._peers.get(self._place(rank))
         told = self._own() if peer is None else peer.known().heard
         return told is not None and (told.gpus_busy is False or rank in told.idle_ranks)

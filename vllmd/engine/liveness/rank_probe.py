@@ -4,8 +4,8 @@ An API server shares requests out, and those that it gives to a rank that does n
 never answered, while its `/health` and its page say that all is well: the counts come from the
 ranks themselves (seen, vLLM 0.32, over two hosts and on one). So each rank is asked for one token
 now and then, by the header `X-data-parallel-rank`. One that does not answer and makes no step
-either is gone: after `gpu_stall_s` if its GPUs, or all of its host's, are idle, else after
-`hang_s`, as it may be overloaded.
+either is gone: after `gpu_stall_s` if its GPUs, or all of its host's, are idle and its processes do
+nothing, else after `hang_s`, as it may be overloaded.
 
 A vLLM that does not know the header shares these requests out, too, and then nothing follows from
 one that is late: so it is asked first for a rank that there is not, which one that knows refuses.

@@ -4,10 +4,33 @@ GPUs that are idle say little alone: a kernel may be compiled meanwhile, for min
 be read from a slow disk.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 from vllmd.engine.liveness.hang_signs import is_still
 from vllmd.engine.liveness.reading import ProcessActivity
+
+LOOK_S = 4.0
+"""Processes are looked at so often at most, however many hosts ask: that takes milliseconds."""
+
+
+class RankLooks:
+    """The last two looks at an engine's processes, for those that ask at any time."""
+
+    def __init__(
+        self, now: Callable[[], float], activity: Callable[[], ProcessActivity | None]
+    ) -> None:
+        """Know nothing yet; `now` is monotonic, in seconds."""
+        self._now, self._activity = now, activity
+        self._at = -math.inf
+        self._before: ProcessActivity | None = None
+        self._used: ProcessActivity | None = None
+
+    def is_still(self, rank: int, pids: Mapping[int, Collection[int]]) -> bool:
+        """Tell whether a rank's processes did nothing lately; `pids` as for `is_rank_still`."""
+        if (now := self._now()) - self._at >= LOOK_S:
+            self._at, self._before, self._used = now, self._used, self._activity()
+        return is_rank_still(rank, pids, self._before, self._used)
 
 
 def is_rank_still(
