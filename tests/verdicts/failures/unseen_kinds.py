@@ -18,6 +18,8 @@ seen-gloo-127-0-1-1 | gloo_loopback | either | torch/distributed/distributed_c10
         Phase.ARGUMENTS,
         Who.API,
         r"""
+seen-vllm-port-uri | config_rejected | wall | vllm/envs.py:get_vllm_port | ValueError: VLLM_PORT 'tcp://192.0.2.9:8000' appears to be a URI. This may be caused by a Kubernetes service discovery issue,check the warning in: https://docs.vllm.ai/en/stable/serving/env_vars.html
+seen-tokenizer-mode | config_rejected | wall | vllm/tokenizers/registry.py:load_tokenizer_cls | ValueError: No tokenizer registered for tokenizer_mode='deepseek_v32'.
 seen-aiter-arch | gpu_unsupported unsupported_combination | wall | aiter/jit/utils/chip_info.py:get_gfx_custom_op_core | KeyError: 'Unknown GPU architecture: gfx1101. Supported architectures: gfx90a, gfx942, gfx950'
 seen-not-local | hub_unreachable | passes | huggingface_hub/file_download.py:_raise_on_head_call_error | huggingface_hub.errors.LocalEntryNotFoundError: Got: ConnectError: [SSL: UNEXPECTED_EOF_WHILE_READING] EOF occurred in violation of protocol
 """,
@@ -26,6 +28,7 @@ seen-not-local | hub_unreachable | passes | huggingface_hub/file_download.py:_ra
         Phase.WARM_UP,
         Who.CORE,
         r"""
+seen-headdim-32 | missing_kernels gpu_unsupported | wall | vllm/model_executor/models/qwen2_5_vl.py:forward | RuntimeError: This flash attention build does not support headdim not being a multiple of 32.
 seen-no-kernels-here | gpu_unsupported missing_kernels | wall | vllm/model_executor/layers/quantization/modelopt.py:__init__ | ValueError: FlashInfer kernels unavailable for ModelOptNvFp4FusedMoE on current platform
 seen-metrics-twice | engine_bug config_rejected | either | prometheus_client/registry.py:register | ValueError: Duplicated timeseries in CollectorRegistry: {'vllm:kv_offload_total_bytes'}
 """,

@@ -271,6 +271,7 @@ CAUSES = (
         ),
         signs={
             r"\d+ validation errors? for \w*(?:Config|Args)\b": "pydantic; vllm/config since 0.9",
+            r"No tokenizer registered for tokenizer_mode=": "vllm/tokenizers since 0.12",
             r"Unsupported connector type": (
                 "vllm/distributed/kv_transfer/kv_connector/factory.py since 0.7"
             ),

@@ -55,6 +55,12 @@ def _limit(found: Found) -> Told:
 
 
 def _environment(found: Found) -> Told:
+    if "VLLM_PORT" in found.whole:
+        return Told(
+            "Kubernetes sets VLLM_PORT for a Service of the name vllm: set enableServiceLinks: "
+            "false for the pod, or give the Service another name.",
+            "VLLM_PORT is a URI in the engine's env, and has to be a number.",
+        )
     if "codec" in found.whole:
         return Told(
             "Set LANG=C.UTF-8 (or PYTHONUTF8=1) in the engine's env.",
@@ -174,6 +180,7 @@ CAUSES = (
         ),
         signs={
             r"ipc path .* is longer than \d+|AF_UNIX path too long": "pyzmq; Python",
+            r"^ValueError: VLLM_PORT .* appears to be a URI": "vllm/envs.py since 0.9",
             r"^Unicode(?:En|De)codeError: 'ascii' codec": "Python, with LANG=C",
         },
         told=_environment,

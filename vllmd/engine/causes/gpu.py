@@ -279,6 +279,7 @@ CAUSES = (
         advice="Install a build of vLLM for this GPU's compute capability.",
         signs={
             r"no kernel image is available for execution": "CUDA: cudaErrorNoKernelImageForDevice",
+            r"This flash attention build does not support": "flash_attn: csrc/flash_api.cpp",
             r"No compiled \w[\w ]*(?:kernel|scaled_mm|gemm)": "vllm: csrc/quantization",
             r"HIP error: invalid device function|HIP error: invalid kernel file"
             r"|hipErrorNoBinaryForGpu|Unable to find code object": "ROCm: clr/hipamd",

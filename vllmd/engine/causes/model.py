@@ -251,6 +251,6 @@ CAUSES = (
                 "torch: aten/src/ATen, of two parts of a model"
             ),
         },
-        unless=r"broadcast to indexing result",
+        unless=r"broadcast to indexing result|tensor \w \(0\)",
     ),
 )

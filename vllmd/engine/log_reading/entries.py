@@ -12,6 +12,7 @@ QUIET = frozenset({"debug", "info", "warning"})
 LOUD = frozenset({"error", "critical"})
 _PROCESS = re.compile(
     r"\((?P<name>[A-Za-z_][\w:.-]*(?:\([\w:.()-]{1,120}\))?(?:\s[\w=-]+)*?)?\s?pid=(?P<pid>\d+)(?:,\s*ip=[^)]*)?\)(?:\s|$)"
+    r"|\((?P<bare>(?:EngineCore|A[Pp][Ii]Server|(?:Vllm)?Worker)(?:_\w+)?)\)(?:\s|$)"
     r"|\((?P<ray>raylet|autoscaler)[^)]*\)(?:\s|$)"
     r"|\[rank\d+\]:\s?"
 )
@@ -24,7 +25,7 @@ _HEADS = tuple(
         rf"{_L} (?:\d{{4}}-)?(?P<at>\d\d-\d\d \d\d:\d\d:\d\d)(?:[.,]\d+)? "
         r"(?:\[(?P<place>[^\]\s]+)\]|(?P<old>[^\]\s]+)\])(?:\s|$)",
         # the same without its time: VLLM_LOGGING_CONFIG, or who shows it
-        rf"{_L} \[(?P<place>[\w./]+\.py:\d+)\](?:\s|$)",
+        rf"{_L} (?:\d\d-\d\d )?\[(?P<place>[\w./]+\.py:\d+)\](?:\s|$)",
         # uvicorn: 'INFO:     x'
         rf"{_L}:\s{{2,}}",
         # Python's own: 'ERROR:root:x'
@@ -105,7 +106,7 @@ def read_entry(bare: Bare) -> Entry:
     """Read one line."""
     text, process, pid = bare.text, bare.process, None
     while text[:1] in ("(", "[") and (found := _PROCESS.match(text)):
-        name = found["name"] or found["ray"]
+        name = found["name"] or found["bare"] or found["ray"]
         if name or process is None:
             process = name or process
         if found["pid"]:

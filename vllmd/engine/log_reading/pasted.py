@@ -24,11 +24,22 @@ def unpasted(lines: Sequence[str]) -> Sequence[str]:
     """Return the lines as they were printed: each record on lines of its own, none cut in two."""
     if len(lines) > _MOST_LINES:
         return lines
+    lines = _unindented(lines)
     width = _width(lines)
     whole = [*_joined(lines, width)] if width else lines
     if not any(line.count("pid=") > 1 or line.count(" ERROR ") > 1 for line in whole):
         return whole
     return [part for line in whole for part in _records(line)]
+
+
+def _unindented(lines: Sequence[str]) -> Sequence[str]:
+    """Return the lines without what all of them are indented by: a document's list, or its code."""
+    said = [line for line in lines if line.strip()]
+    indents = [len(line) - len(line.lstrip(" ")) for line in said]
+    indent = min(indents, default=0)
+    if not indent or said[0].lstrip().startswith("File ") or not _BEGINS.match(said[0]):
+        return lines
+    return [line[indent:] for line in lines]
 
 
 def _width(lines: Sequence[str]) -> int:

@@ -23,6 +23,12 @@ _STEPS = frozenset({"_process_engine_step", "run_busy_loop", "engine_step", "run
 Source: vllm/v1/engine/core.py since 0.8; vllm/engine/async_llm_engine.py and
 multiprocessing/engine.py 0.4 to 0.10.
 """
+_WORKS = frozenset({"execute_model", "sample_tokens", "execute_dummy_batch"})
+_TRIES = frozenset({"compile_or_warm_up_model", "determine_available_memory", "load_model"})
+"""What a worker does for requests; what it does before there are any, by the same functions.
+
+Source: vllm/v1/worker/gpu_worker.py since 0.8. What fails in the first ends the engine.
+"""
 _ANSWERED = re.compile(
     r':\d+ - "(?:GET|POST|PUT|DELETE) /\S* HTTP/[\d.]+" \d{3}'
     r"|^(?:Engine \d+: )?Avg prompt throughput"
@@ -54,7 +60,10 @@ def ready_from(entries: Sequence[Entry], *, served: bool) -> tuple[int | None, b
 
 def at_work(thrown: Thrown) -> bool:
     """Tell whether an exception can only be of an engine that took requests."""
-    return not _STEPS.isdisjoint(thrown.functions) or is_end_of_work(thrown.header)
+    own = frozenset(thrown.functions)
+    if "worker_busy_loop" in own and own & _WORKS and not own & _TRIES:
+        return True
+    return bool(own & _STEPS) or is_end_of_work(thrown.header)
 
 
 def is_end_of_work(text: str) -> bool:

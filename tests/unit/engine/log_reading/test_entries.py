@@ -96,6 +96,9 @@ from vllmd.engine.log_reading.entries import read_entries
         ("/a/b.py:224: UserWarning: x", None, "warning", None, "/a/b.py:224: UserWarning: x"),
         ("- gpustack.worker - INFO - x", None, "info", "gpustack.worker", "x"),
         ("ValueError: x", None, None, None, "ValueError: x"),
+        ("(EngineCore_DP0) ERROR [a.py:8] x", "EngineCore_DP0", "error", "a.py:8", "x"),
+        ("(Other) x", None, None, None, "(Other) x"),
+        ("ERROR 07-02 [a.py:9] x", None, "error", "a.py:9", "x"),
         (
             "pynccl_wrapper.py:388] RuntimeError: x",
             None,

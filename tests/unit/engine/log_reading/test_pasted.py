@@ -61,3 +61,12 @@ def test_a_lone_line_is_read_behind_the_words_of_whoever_shows_it() -> None:
     line = "# the error: (EngineCore pid=7) ERROR 10-21 00:35:03 [core.py:708] x"
     assert [entry.text for entry in read_entries([line])] == ["x"]
     assert [entry.text for entry in read_entries([line, "y"])] == [line, "y"]
+
+
+def test_unpasted_takes_away_what_all_lines_are_indented_by() -> None:
+    said = ["ValueError: Free memory is less", "than desired"]
+    assert [*unpasted([f"    {line}" for line in said])] == said
+    frames = ['  File "a.py", line 1, in f', "    return g()"]
+    assert unpasted(frames) == frames
+    code = ["    vllm/v1/a.py:10 in f", "    vllm.v1.engine.exceptions.EngineDeadError"]
+    assert unpasted(code) == code

@@ -65,3 +65,32 @@ def test_at_work_is_an_exception_that_only_an_engine_which_served_throws(
     prefix = CORE.removesuffix("ValueError: Unsupported thing")
     (thrown,) = read_exceptions(read_entries([prefix + line for line in (*lines, "KeyError: 1")]))
     assert at_work(thrown) is works
+
+
+@pytest.mark.parametrize(
+    ("functions", "works"),
+    [
+        (("worker_busy_loop", "execute_model"), True),
+        (("worker_busy_loop", "add_lora"), False),
+        (("worker_busy_loop", "compile_or_warm_up_model", "execute_model"), False),
+        (("worker_main", "execute_model"), False),
+    ],
+)
+def test_at_work_is_what_a_worker_throws_while_it_computes(
+    functions: tuple[str, ...], *, works: bool
+) -> None:
+    frames = [f'  File "a.py", line 1, in {function}' for function in functions]
+    lines = ["WorkerProc hit an exception.", "Traceback (most recent call last):", *frames]
+    prefix = "(Worker_TP1 pid=8) ERROR 11-23 19:06:44 [multiproc_executor.py:880] "
+    entries = read_entries([prefix + line for line in (*lines, "KeyError: 1")])
+    (thrown,) = read_exceptions(entries)
+    assert at_work(thrown) is works
+
+
+def test_what_a_worker_throws_while_it_computes_ended_an_engine_that_served() -> None:
+    frames = ("worker_busy_loop", "execute_model")
+    lines = ["Traceback (most recent call last):", *(f'  File "a", line 1, in {f}' for f in frames)]
+    prefix = "(Worker_TP1 pid=8) ERROR 11-23 19:06:44 [multiproc_executor.py:880] "
+    said = [prefix + line for line in (*lines, "torch.AcceleratorError: CUDA error: x")]
+    (sign,) = read_output([UP, *said]).signs
+    assert sign.lines == ("torch.AcceleratorError: CUDA error: x",)
