@@ -7,6 +7,7 @@ from functools import cached_property
 import attrs
 
 from vllmd.engine.log_reading.chains import chains_of, ending
+from vllmd.engine.log_reading.cores import gone_in_order
 from vllmd.engine.log_reading.entries import LOUD, Entry, Stream, read_entries
 from vllmd.engine.log_reading.phase import Phase, last_step, phase_by_lines, phase_of
 from vllmd.engine.log_reading.runs import last_run
@@ -97,9 +98,6 @@ _OF_A_WORKER = re.compile(r"Worker failed with error '(?P<said>(?!', please).+)"
 _CHECK = "', please check the stack trace above for the root cause"
 LINE_CHARS = 4000
 """How much of a line is looked at: what a request put into a message may be of any length."""
-_SHUT_DOWN = re.compile(r"^(?:\[shutdown\] )?(?:EngineCore: )?[Ss]hutdown complete")
-_GONE = re.compile(r"Engine ?[Cc]ore .*(?:died|exited) unexpectedly")
-"""What a client says of a core that has ended, also of one that it had asked to."""
 _NATIVE_LINES = 12
 _BACK_S, _BACK_LINES = 90, 500
 """How far before the first fatal line its own cause may be printed."""
@@ -371,13 +369,13 @@ def _of_lines(
     for each in thrown:
         for index in range(each.begin, each.end):
             inside.setdefault(index, set()).add(each.entry.stream)
-    shut_down = any(entry.quiet and _SHUT_DOWN.match(entry.text) for entry in entries)
+    in_order = gone_in_order(entries)
     for index in range(max(0, since or 0), len(entries)):
         entry = entries[index]
         text = entry.text
         if entry.quiet or not text.strip() or text[0] in "^~":
             continue
-        if shut_down and _GONE.search(text):
+        if in_order(text):
             continue
         if entry.level in LOUD:
             if entry.stream in inside.get(index, ()):

@@ -225,6 +225,21 @@ def test_a_core_that_said_that_it_shut_down_is_not_one_that_died() -> None:
     assert cause_of("0", asked, gone) is None
 
 
+def test_a_core_that_died_is_not_excused_by_another_one_or_an_earlier_run_that_shut_down() -> None:
+    at = "ERROR 05-12 11:36:01 [core_client.py:704] "
+    gone = at + "Engine core proc EngineCore_DP{} died unexpectedly"
+    down = "(EngineCore_DP1 pid=97{}) INFO 05-12 11:36:00 [core.py:1224] Shutdown complete"
+    works = (
+        "(EngineCore_DP{} pid=98{}) INFO 05-12 11:35:00 [core.py:9] Initializing a V1 LLM engine"
+    )
+    both = works.format(0, 0), works.format(1, 1)
+    assert cause_of("0", *both, gone.format(0), down.format(1)) == "engine_core_died"
+    assert cause_of("0", works.format(0, 0), down.format(1), gone.format(1)) is None
+    assert cause_of("0", down.format(1), works.format(1, 1), gone.format(1)) == "engine_core_died"
+    unnamed = gone.replace("proc EngineCore_DP{} ", "process ")
+    assert cause_of("0", works.format(0, 0), unnamed, down.format(1)) == "engine_core_died"
+
+
 def test_what_a_worker_at_work_says_is_no_wall_unless_something_says_that_it_started() -> None:
     lines = thrown(
         "AttributeError: module 'torch.distributed' has no attribute 'recv'",
