@@ -59,7 +59,8 @@ class Client(threading.Thread):
     def ask(self, tokens: int, timeout_s: float = TIMEOUT_S) -> Outcome:
         """Ask once."""
         began = time.monotonic()
-        return Outcome(began, time.monotonic(), self._become(tokens, timeout_s))
+        what = self._become(tokens, timeout_s)
+        return Outcome(began, time.monotonic(), what)
 
     def _become(self, tokens: int, timeout_s: float) -> str:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=timeout_s)

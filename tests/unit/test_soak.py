@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from tests.chaos.client import Client, Outcome
 from tests.chaos.host_of_soak import is_back, whose
 from tests.chaos.soak import counted, slopes
 
@@ -33,6 +34,20 @@ def test_lost_request_is_of_the_host_only_if_its_engine_went_on(
 def test_engine_is_back_with_another_run_only(state: str, run: str | None, back: bool) -> None:
     """One whose run had just ended was taken for back: what it lost then was said to be ours."""
     assert is_back({"state": state, "run_id": run}, {"run_id": "a"}) is back
+
+
+def test_request_ends_when_it_has_been_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was taken to end as it began: of one in flight at a fault, nobody knew whose it was."""
+    now = [5.0]
+
+    def answered(*_: object) -> str:
+        now[0] += 3.0
+        return "cut"
+
+    client = Client(1, "m")
+    monkeypatch.setattr(client, "_become", answered)
+    monkeypatch.setattr("tests.chaos.client.time.monotonic", lambda: now[0])
+    assert client.ask(2) == Outcome(5.0, 8.0, "cut")
 
 
 def test_lost_requests_are_counted_by_engine_and_reason() -> None:
