@@ -60,8 +60,10 @@ def folder_of(launch: Launch, outside: Path) -> str:
 
 
 def with_files(words: list[str], launch: Launch, outside: Path) -> list[str]:
-    """Write the files that the launcher has itself, and let whole paths of them lead there."""
-    made = {}
+    """Let whole paths lead to the files that the launcher writes itself, or mounts."""
+    mounts = launch.container.mounts if launch.container else ()
+    outside_of = {each.inside: Path(each.outside) for each in mounts if each.outside}
+    made = {inside: path for inside, path in outside_of.items() if path.is_file()}
     for path, text in launch.written.items():
         if path in words:
             made[path] = Path(tempfile.mkdtemp(dir=outside)) / Path(path).name

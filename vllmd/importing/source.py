@@ -263,10 +263,16 @@ def _with_config(launch: Launch, around: Surroundings, notes: Notes) -> Launch:
     """Put what a file of --config has before the other arguments."""
     words = list(launch.arguments)
     for index, word in enumerate(words):
-        name, equals, value = word.partition("=")
-        if name != "--config":
+        if word.startswith("--config="):  # vllm/utils/argparse_utils.py looks for the word alone
+            notes.refuse(
+                launch.place,
+                f"{as_written(word)}: vLLM reads the file only where --config is a word of its "
+                "own, and ran without it: write '--config FILE', or take it out",
+            )
+            return launch
+        if word != "--config":
             continue
-        path = value if equals else (words[index + 1] if index + 1 < len(words) else "")
+        path = words[index + 1] if index + 1 < len(words) else ""
         text, whole = _content(path, launch, around)
         if text is None:
             notes.refuse(
@@ -275,7 +281,7 @@ def _with_config(launch: Launch, around: Surroundings, notes: Notes) -> Launch:
                 "arguments of vLLM: run this where it can be",
             )
             return launch
-        rest = words[:index] + words[index + (1 if equals else 2) :]
+        rest = words[:index] + words[index + 2 :]
         module = not MODULES.isdisjoint(launch.ran)
         made, said = arguments_of(text, whole, module=module)
         for each in said:

@@ -23,7 +23,14 @@ def test_configuration_of_vllm_comes_before_the_other_arguments() -> None:
     assert found("vllm serve --config c.yaml --port 2", files) == [
         ("--model", "x", "--port", "1", "--port", "2")
     ]
-    assert found("vllm serve m --config=c.yaml", files) == [("m", "--port", "1")]
+    assert found("vllm serve m --config c.yaml", files) == [("m", "--port", "1")]
+
+
+def test_configuration_that_vllm_does_not_read_is_refused() -> None:
+    notes = Notes()
+    around = Surroundings(GivenFiles({"/srv/c.yaml": "port: 1\n"}), "/srv")
+    read(Source("vllm serve m --config=c.yaml"), around, notes)
+    assert "and ran without it" in str(notes.problems)
 
 
 def test_nothing_found_says_what_was_looked_for_and_what_could_not_be_read() -> None:
