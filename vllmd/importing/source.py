@@ -273,6 +273,9 @@ def _with_config(launch: Launch, around: Surroundings, notes: Notes) -> Launch:
         if word != "--config":
             continue
         path = words[index + 1] if index + 1 < len(words) else ""
+        if words.count("--config") > 1:
+            notes.refuse(launch.place, "--config is given twice, which vLLM refuses")
+            return launch
         text, whole = _content(path, launch, around)
         if text is None:
             notes.refuse(

@@ -31,6 +31,9 @@ def test_configuration_that_vllm_does_not_read_is_refused() -> None:
     around = Surroundings(GivenFiles({"/srv/c.yaml": "port: 1\n"}), "/srv")
     read(Source("vllm serve m --config=c.yaml"), around, notes)
     assert "and ran without it" in str(notes.problems)
+    notes = Notes()
+    read(Source("vllm serve m --config c.yaml --config c.yaml"), around, notes)
+    assert "--config is given twice" in str(notes.problems)
 
 
 def test_nothing_found_says_what_was_looked_for_and_what_could_not_be_read() -> None:

@@ -3,9 +3,9 @@
 What asks for terminals and programs is not known: nothing is run.
 """
 
-import fnmatch
 from collections.abc import Callable, Sequence
 
+from vllmd.importing.shell.patterns import matches
 from vllmd.importing.unknown import is_unknown
 
 _NUMBERS: dict[str, Callable[[int, int], bool]] = {
@@ -67,7 +67,7 @@ def _one(words: list[str], patterns: bool, is_there: IsThere) -> bool | None:
         case [one, operator, other] if operator in (*_EQUAL, *_UNEQUAL):
             if is_unknown(one) or is_unknown(other):
                 return None
-            same = fnmatch.fnmatchcase(one, other) if patterns else one == other
+            same = matches(one, other) if patterns else one == other
             return same == (operator in _EQUAL)
         case [one, operator, other] if operator in _NUMBERS:
             try:

@@ -1,12 +1,12 @@
 """A script followed, command by command, to the servers that it starts. Pure."""
 
-import fnmatch
 from collections.abc import Callable, Iterator, Sequence
 
 from vllmd.importing.launch import Launch
 from vllmd.importing.leftovers import refuse_unknowns
 from vllmd.importing.shell.conditions import holds, negate
 from vllmd.importing.shell.expansion import Expansion
+from vllmd.importing.shell.patterns import matches
 from vllmd.importing.shell.reading import given_text
 from vllmd.importing.shell.state import ShellState
 from vllmd.importing.shell.substitution import output_of, substitute
@@ -211,7 +211,7 @@ class Interpreter:
         for patterns, body in node.branches:
             if is_unknown(subject):
                 bodies.append(body)
-            elif any(fnmatch.fnmatchcase(subject, expansion.text(p.text)) for p in patterns):
+            elif any(matches(subject, expansion.text(p.text)) for p in patterns):
                 return self.run(body, state)
         if not is_unknown(subject):
             return True

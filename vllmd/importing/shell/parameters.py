@@ -1,9 +1,9 @@
 """``${…}``: a variable, and what is made of its value. Pure."""
 
-import fnmatch
 import re
 from collections.abc import Callable
 
+from vllmd.importing.shell.patterns import expression_of, matches
 from vllmd.importing.shell.state import ShellState, Value
 from vllmd.importing.unknown import is_unknown, mark
 from vllmd.importing.variables import OF_HF_TOKEN
@@ -204,7 +204,7 @@ def _without(value: str, operator: str, word: str, text: Callable[[str], str]) -
         order.reverse()
     for cut in order:
         part, rest = (value[:cut], value[cut:]) if operator == "#" else (value[cut:], value[:cut])
-        if fnmatch.fnmatchcase(part, pattern):
+        if matches(part, pattern):
             return rest
     return value
 
@@ -212,6 +212,13 @@ def _without(value: str, operator: str, word: str, text: Callable[[str], str]) -
 def _replaced(value: str, word: str, text: Callable[[str], str]) -> str:
     every = word.startswith("/")
     pattern, _, new = word.removeprefix("/").partition("/")
-    expression = re.escape(text(pattern)).replace(r"\*", ".*?").replace(r"\?", ".")
+    anchor = pattern[:1] if not every and pattern[:1] in ("#", "%") else ""
+    expression = expression_of(text(pattern.removeprefix(anchor)))
+    if anchor:
+        expression = rf"\A(?:{expression})" if anchor == "#" else rf"(?:{expression})\Z"
     replacement = text(new)
-    return re.sub(expression, lambda _: replacement, value, count=0 if every else 1)
+    if not expression:
+        return value
+    return re.sub(
+        expression, lambda _: replacement, value, count=0 if every else 1, flags=re.DOTALL
+    )

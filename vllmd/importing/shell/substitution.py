@@ -4,6 +4,8 @@ import posixpath
 import re
 from collections.abc import Callable, Sequence
 
+import attrs
+
 from vllmd.errors import VllmdError
 from vllmd.importing.serving import speaks_of_serving
 from vllmd.importing.shell.arithmetic import ArithmeticEvaluator, ArithmeticUnknownError
@@ -122,9 +124,17 @@ def _printed(state: ShellState, node: Node) -> str | None:
         return _printed(state, last)
     if not isinstance(node, Simple) or node.assignments:
         return None
+    return _of_command(state, node)
+
+
+def _of_command(state: ShellState, node: Simple) -> str | None:
     expansion = Expansion(state, node.line, substitute)
     if not node.words and len(node.redirections) == 1 and node.redirections[0].operator == "<":
         return _file(state, expansion.text(node.redirections[0].target.text))
+    here = [each for each in node.redirections if each.operator == "<<<"]
+    if len(here) == 1 == len(node.redirections):
+        text = expansion.text(here[0].target.text)
+        return _piped(state, attrs.evolve(node, redirections=()), f"{text}\n")
     quiet = all(each.operator in ("2>", ">", "&>", ">&", "2>&") for each in node.redirections)
     words = [field for word in node.words for field in expansion.words(word.text)]
     if not words or not quiet:
