@@ -198,6 +198,10 @@ def _realpath(state: ShellState, words: Sequence[str]) -> str | None:
 
 
 def _seq(_state: ShellState, words: Sequence[str]) -> str | None:
+    separator = "\n"
+    if words[:1] and (found := re.fullmatch(r"(?:-s|--separator=)(.*)", words[0], re.DOTALL)):
+        given = [found[1], *words[1:]] if found[1] else list(words[1:])
+        separator, words = (given or [""])[0], given[1:]
     if not words or not all(re.fullmatch(r"-?\d+", word) for word in words):
         return None
     numbers = [int(word) for word in words]
@@ -210,7 +214,7 @@ def _seq(_state: ShellState, words: Sequence[str]) -> str | None:
             made = range(first, last + (1 if step > 0 else -1), step)
         case _:
             return None
-    return "\n".join(map(str, made)) if len(made) <= _MAX_NUMBERS else None
+    return separator.join(map(str, made)) if len(made) <= _MAX_NUMBERS else None
 
 
 def _expr(_state: ShellState, words: Sequence[str]) -> str | None:

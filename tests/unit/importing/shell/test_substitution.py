@@ -69,6 +69,8 @@ def test_what_must_be_run_is_not_known(text: str) -> None:
     [
         ("echo 0,1,2 | tr ',' '\\n' | wc -l", "3"),
         ("expr 8000 + 3", "8003"),
+        ("seq -s, 0 2", "0,1,2"),
+        ("seq -s ' ' 2", "1 2"),
         ("cut -d: -f1 <<< a:b", "a"),
         ("expr 2 '*' 3", "6"),
         ("echo a,b 2> /dev/null | cut -d, -f2", "b"),
