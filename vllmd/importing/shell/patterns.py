@@ -26,7 +26,11 @@ def expression_of(pattern: str) -> str:
             made += ".*" if char == "*" else "."
         elif char == "[" and (found := re.match(r"([!^]?)(\]?[^\]]*)\]", pattern[at:])):
             inner = re.sub(r"([\\\[\]^&~|])", r"\\\1", found[2])
-            made += f"[{'^' if found[1] else ''}{inner}]" if _is_set(inner) else re.escape(found[0])
+            made += (
+                f"[{'^' if found[1] else ''}{inner}]"
+                if _is_set(inner)
+                else re.escape(f"[{found[0]}")
+            )
             at += found.end()
         else:
             made += re.escape(char)
