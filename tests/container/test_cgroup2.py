@@ -29,7 +29,9 @@ def kernel() -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         depends = ["apt-cache", "depends", PACKAGE]
         said = subprocess.run(depends, capture_output=True, text=True, check=True).stdout
-        (name,) = [line.split()[1] for line in said.splitlines() if "Depends:" in line]
+        names = [line.split()[1] for line in said.splitlines() if "Depends:" in line]
+        assert len(names) == 1, f"apt knows no {PACKAGE}, which Debian has: apt-get update; {said}"
+        (name,) = names
         subprocess.run(["apt-get", "download", "-q", name], cwd=folder, check=True)
         (package,) = folder.glob("*.deb")
         subprocess.run(["dpkg", "-x", str(package), str(folder)], check=True)
