@@ -224,10 +224,11 @@ class _Following:
             if (shim_pid := part.shim_pid) is None:
                 continue
             connected = None
-            with contextlib.suppress(OSError):  # there are too many threads already
+            with contextlib.suppress(OSError):  # too many threads, or files, are there already
+                own = frozenset(ThisHost.look().all_addresses)
                 connected = await asyncio.to_thread(connected_addresses, shim_pid, part.api_port)
-            if connected is not None:  # a bridge may have the same address on each host
-                connected -= frozenset(ThisHost.look().all_addresses)
+                if connected is not None:  # a bridge may have the same address on each host
+                    connected -= own
             for peer in part.peers.values():
                 peer.look(connected)
             part.decide()

@@ -1,4 +1,5 @@
 import asyncio
+import errno
 import shutil
 import socket
 from pathlib import Path
@@ -321,6 +322,35 @@ async def test_connection_to_an_address_of_this_host_is_to_no_other_host(
             assert head.is_connected is connected
     finally:
         task.cancel()
+
+
+async def test_no_descriptor_to_list_addresses_keeps_no_host_from_hearing_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def exhausted() -> ThisHost:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    clock, own = FakeClock(), OwnOfATest(run="g-1")
+    own.looked.set()
+    made = service(config(GROUP), own, clock)
+    (following,) = made.parts()
+    part = made.of("big")
+    assert isinstance(part, GroupPart)
+    (head,) = part.peers.values()
+    head.page = GroupPage("198.51.100.1", 0, "g", runs=True, addresses=("198.51.100.1",))
+    monkeypatch.setattr(head, "ask", _nobody)
+    monkeypatch.setattr(ThisHost, "look", exhausted)
+    monkeypatch.setattr("vllmd.groups.service.connected_addresses", lambda *_: frozenset())
+    task = asyncio.ensure_future(following.run())
+    try:
+        for _ in range(8):
+            await clock.advance(1)
+            await asyncio.sleep(0.01)
+        assert not task.done(), task.exception()
+        assert head.known().unconnected_s == 0, "what could not be looked at may be there"
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def _nobody(*_: object) -> None:
