@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.unit.cost.test_service import Scene, scene, start
+from vllmd.shim import record
 from vllmd.util import state_file
 from vllmd.util.units import DAY_S
 
@@ -14,7 +15,7 @@ __all__ = ["scene"]
 async def test_disk_that_is_full_at_midnight_loses_nothing_of_the_day_before(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write, is_full = state_file.write_record, False
+    write, is_full = record.write_record, False
 
     def written(path: str, *args: Any, **more: Any) -> None:
         if is_full and Path(path).name != "state.json":

@@ -54,7 +54,7 @@ class Case:
         )
 
     @staticmethod
-    def ready(run_id: str, **more: Any) -> EngineStatus:
+    def ready(run_id: str | None, **more: Any) -> EngineStatus:
         return status(run_id=run_id, requests_running=0, requests_waiting=0, **more)
 
     async def look(self) -> AnswersVerdict:
