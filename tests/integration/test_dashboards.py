@@ -22,6 +22,7 @@ SELDOM = (
         "and on () ((sum(vllmd_engine_up",
         "== 1 and on (instance, vllmd_engine) (vllmd_engine_state",
         "engine_weights_state",
+        'count((vllmd_engine_state{state="ready"',
         "ALERTS_FOR_STATE",
         "[10m])) > 0",
         "== bool 0) > 0",

@@ -47,6 +47,7 @@ def host(
     text += GPU
     for name, sleep in engines:
         text += ENGINE.format(name=name, port=ports[name], sleep=sleep, keys=keys)
+    env.setdefault("VLLMD_STAND_IN_WEIGHTS_GIB", "0.5")  # whatever room others leave on this host
     os.environ.update(env)
     try:
         first = ports[engines[0][0]]

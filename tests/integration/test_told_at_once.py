@@ -37,7 +37,9 @@ def test_start_that_will_fail_is_told_of_while_it_still_loads(
         assert told["state"] == "loading"
         assert "(cause: lora_rank)" in told["why"]
         assert any("LoRA rank 32" in line for line in told["evidence"])
-        shown = made.vllmd("status").stdout
-        assert "chat: will probably fail: " in shown
+        wait_for(
+            "the daemon's own look at it",  # 'vllmd why' reads the log itself
+            lambda: "chat: will probably fail: " in made.vllmd("status").stdout,
+        )
         assert 'vllmd_engine_doubt_info{check="output"' in made.metrics()
     outcome("a start that prints its cause and does not end", "told while it loads")

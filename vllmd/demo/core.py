@@ -12,7 +12,7 @@ import sys
 import time
 from typing import Any
 
-from vllmd.demo.output import LOADING, say
+from vllmd.demo.output import loading, say
 from vllmd.demo.title import set_title
 
 PREFILL_S = "VLLMD_STAND_IN_PREFILL_S"
@@ -29,9 +29,10 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     model, load_s, step_s, max_num_seqs = sys.argv[1:5]
     set_title(TITLE)
-    for source, text in LOADING:
-        say("EngineCore", text.format(model=model), source=source)
-        time.sleep(float(load_s) / len(LOADING))
+    lines = loading(model)
+    for source, text in lines:
+        say("EngineCore", text, source=source)
+        time.sleep(float(load_s) / len(lines))
     core = Core(float(step_s), int(max_num_seqs))
     core.send({"ready": True})
     core.run()

@@ -3,7 +3,7 @@ import re
 import pytest
 
 from tests.helpers.make import DATA
-from vllmd.demo.output import LOADING, say
+from vllmd.demo.output import loading, say
 from vllmd.engine.loading.phases import further, parse_phase
 
 
@@ -17,6 +17,6 @@ def test_say_has_vllms_prefix(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_loading_lines_lead_through_the_phases() -> None:
     phase = None
-    for _, text in LOADING:
+    for _, text in loading("m"):
         phase = further(phase, parse_phase(text))
     assert phase == "warm_up"
