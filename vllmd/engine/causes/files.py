@@ -180,7 +180,7 @@ CAUSES = (
         ),
         signs={
             r"ipc path .* is longer than \d+|AF_UNIX path too long": "pyzmq; Python",
-            r"^ValueError: VLLM_PORT .* appears to be a URI": "vllm/envs.py since 0.9",
+            r"VLLM_PORT .* appears to be a URI": "vllm/envs.py since 0.9",
             r"^Unicode(?:En|De)codeError: 'ascii' codec": "Python, with LANG=C",
         },
         told=_environment,
@@ -198,7 +198,9 @@ CAUSES = (
         signs={
             r"^set(?:_mempolicy|ting membind): ": "numactl; vllm/utils/numa_utils.py since 0.19",
             r"numactl is required for NUMA binding": "vllm/utils/numa_utils.py since 0.19",
-            r"enough allowed NUMA nodes to bind": "vllm/v1/worker/cpu_worker.py since 0.9",
+            r"enough allowed NUMA nodes to bind": (
+                "vllm/utils/ompmultiprocessing.py, v1/worker/cpu_worker.py since 0.9"
+            ),
             r"numa_migrate_pages failed": "csrc/cpu/utils.cpp 0.6 to 0.10",
         },
     ),
