@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -84,6 +85,11 @@ def test_member_that_dies_ends_the_generation_and_is_the_cause_everywhere(
 
 
 @pytest.mark.parametrize("made", ["data"], indirect=True)
+def _said_of_ranks(engine: dict[str, Any]) -> str:
+    """Return what is told of a rank; a request that is lost there may be the reason before it."""
+    return f"{engine['group']['doubt']} {engine['reason']}"
+
+
 def test_rank_that_hangs_is_found_behind_a_green_head(made: Hosts, noted: Fault) -> None:
     """`/health` says yes and the page shows no request, while what the rank gets is not answered.
 
@@ -97,7 +103,7 @@ def test_rank_that_hangs_is_found_behind_a_green_head(made: Hosts, noted: Fault)
         assert made.head.ask(10, x_data_parallel_rank="1") == 0
         assert made.head.get("/health", API)[0] == 200
         assert made.head.ask(60, x_data_parallel_rank="0") == 200
-        made.wait("it is told", lambda: "rank 1 on" in str(made.head.reason), 60)
+        made.wait("it is told", lambda: "rank 1 on" in str(made.head.engine["group"]["doubt"]), 60)
         made.serve(START_S, after=before)
     assert made.head.ask(60, x_data_parallel_rank="1") == 200
     assert f"rank 1 on {member.address} does nothing" in made.head.site.vllmd("why", "big").stdout
