@@ -8,7 +8,6 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -85,11 +84,6 @@ def test_member_that_dies_ends_the_generation_and_is_the_cause_everywhere(
 
 
 @pytest.mark.parametrize("made", ["data"], indirect=True)
-def _said_of_ranks(engine: dict[str, Any]) -> str:
-    """Return what is told of a rank; a request that is lost there may be the reason before it."""
-    return f"{engine['group']['doubt']} {engine['reason']}"
-
-
 def test_rank_that_hangs_is_found_behind_a_green_head(made: Hosts, noted: Fault) -> None:
     """`/health` says yes and the page shows no request, while what the rank gets is not answered.
 
