@@ -5,8 +5,8 @@ from typing import Any, Protocol
 from starlette.requests import Request
 from starlette.routing import Route
 
-from vllmd.control.answers import MaskedJson, error
-from vllmd.control.parameters import moment, positive
+from vllmd.control.answers import MaskedJson
+from vllmd.control.parameters import WrongParameterError, moment, positive
 from vllmd.control.peer import Peer
 
 
@@ -32,14 +32,11 @@ def route(advisor: Advisor) -> Route:
 
     async def show(request: Request) -> MaskedJson:
         given = request.query_params
-        try:
-            since, until = moment(given, "since"), moment(given, "until")
-            first_token_s = positive(given, "first_token_s")
-            if since is None or until is None or first_token_s is None:
-                raise ValueError("since, until and first_token_s are needed")
-            report = await advisor.report(since, until, first_token_s)
-        except ValueError as problem:
-            return error(400, f"wrong parameter: {problem}")
+        since, until = moment(given, "since"), moment(given, "until")
+        first_token_s = positive(given, "first_token_s")
+        if since is None or until is None or first_token_s is None:
+            raise WrongParameterError("since, until and first_token_s are needed")
+        report = await advisor.report(since, until, first_token_s)
         peer: Peer = request.scope["client"][0]
         return MaskedJson(report if peer.may_act() else _without_lines(report))
 

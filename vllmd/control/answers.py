@@ -61,6 +61,11 @@ async def http_problem(request: Request, problem: Exception) -> MaskedJson:
     return MaskedJson({"error": text}, problem.status_code, problem.headers)
 
 
+async def wrong_parameter(_: Request, problem: Exception) -> MaskedJson:
+    """Answer whoever sent a parameter that makes no sense (`WrongParameterError`)."""
+    return error(400, f"wrong parameter: {problem}")
+
+
 @attrs.define
 class _Minute:
     began_at: float

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from vllmd.control.answers import MaskedJson, error
-from vllmd.control.parameters import listed, moment
+from vllmd.control.parameters import WrongParameterError, listed, moment
 from vllmd.errors import VllmdError
 
 
@@ -30,10 +30,8 @@ def route(costs: Costs) -> Route:
         try:
             since, until = moment(given, "since"), moment(given, "until")
             if since is None or until is None:
-                raise ValueError("since and until are needed")
+                raise WrongParameterError("since and until are needed")
             return MaskedJson(await costs.report(since, until, listed(given, "compare")))
-        except ValueError as problem:
-            return error(400, f"wrong parameter: {problem}")
         except VllmdError as problem:
             return error(400, str(problem))
 

@@ -6,7 +6,7 @@ import structlog
 from starlette.requests import Request
 from starlette.routing import Route
 
-from vllmd.control.answers import MaskedJson, error, refused
+from vllmd.control.answers import MaskedJson, refused
 from vllmd.control.parameters import between
 from vllmd.control.peer import Peer
 from vllmd.events.base import emit
@@ -64,10 +64,7 @@ def routes(gpus: GpuControl) -> list[Route]:
         peer: Peer = request.scope["client"][0]
         if not peer.may_act():
             return refused(request, "release", "the GPUs")
-        try:
-            seconds = between(request.query_params, "seconds", 0, MAX_RELEASE_S)
-        except ValueError as problem:
-            return error(400, f"wrong parameter: {problem}")
+        seconds = between(request.query_params, "seconds", 0, MAX_RELEASE_S)
         emit(_log, RequestAccepted(action="release", user=peer.describe()))
         gpus.release(seconds)
         return MaskedJson({"seconds": seconds})

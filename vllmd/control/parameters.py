@@ -24,14 +24,18 @@ YES, NO = ("", "1", "true"), ("0", "false")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
+class WrongParameterError(ValueError):
+    """A parameter makes no sense; whoever sent it is told (`answers.wrong_parameter`)."""
+
+
 def wanted_events(given: Mapping[str, str]) -> EventFilter:
     """Read which events a request wants.
 
-    Raises: ValueError: naming what is wrong.
+    Raises: WrongParameterError: naming what is wrong.
     """
     level = given.get("level")
     if level is not None and level not in LEVELS:
-        raise ValueError(f"level is {shown(level)}; known: {', '.join(LEVELS)}")
+        raise WrongParameterError(f"level is {shown(level)}; known: {', '.join(LEVELS)}")
     return EventFilter(
         since=moment(given, "since"),
         until=moment(given, "until"),
@@ -46,33 +50,37 @@ def wanted_events(given: Mapping[str, str]) -> EventFilter:
 def moment(given: Mapping[str, str], key: str) -> float | None:
     """Read a time, in seconds since the epoch; None if it is not given.
 
-    Raises: ValueError: it is none.
+    Raises: WrongParameterError: it is none.
     """
     value = _number(given, key)
     if value is not None and not 0 <= value <= MAX_MOMENT_S:
-        raise ValueError(f"{key} is {shown(given[key])}: seconds since 1970, up to the year 9999")
+        raise WrongParameterError(
+            f"{key} is {shown(given[key])}: seconds since 1970, up to the year 9999"
+        )
     return value
 
 
 def positive(given: Mapping[str, str], key: str) -> float | None:
     """Read a number above 0; None if it is not given.
 
-    Raises: ValueError: it is none.
+    Raises: WrongParameterError: it is none.
     """
     value = _number(given, key)
     if value is not None and not 0 < value <= MAX_MOMENT_S:
-        raise ValueError(f"{key} is {shown(given[key])}: a number above 0")
+        raise WrongParameterError(f"{key} is {shown(given[key])}: a number above 0")
     return value
 
 
 def between(given: Mapping[str, str], key: str, least: float, most: float) -> float:
     """Read a number that has to be given.
 
-    Raises: ValueError: it is not, or is out of bounds.
+    Raises: WrongParameterError: it is not, or is out of bounds.
     """
     value = _number(given, key)
     if value is None or not least <= value <= most:
-        raise ValueError(f"{key} is {shown(given.get(key, ''))}: from {least:g} to {most:g}")
+        raise WrongParameterError(
+            f"{key} is {shown(given.get(key, ''))}: from {least:g} to {most:g}"
+        )
     return value
 
 
@@ -87,36 +95,36 @@ def _number(given: Mapping[str, str], key: str) -> float | None:
 def flag(given: Mapping[str, str], key: str) -> bool:
     """Read whether something is wanted; it is not if nothing is said.
 
-    Raises: ValueError: it says neither.
+    Raises: WrongParameterError: it says neither.
     """
     text = given.get(key, "false")
     if text not in YES + NO:
-        raise ValueError(f"{key} is {shown(text)}: 'true', or 'false'")
+        raise WrongParameterError(f"{key} is {shown(text)}: 'true', or 'false'")
     return text in YES
 
 
 def chosen(given: Mapping[str, str], key: str, choices: Sequence[str]) -> str | None:
     """Read one of a few words; None if it is not given.
 
-    Raises: ValueError: it is none of them.
+    Raises: WrongParameterError: it is none of them.
     """
     text = given.get(key)
     if text is not None and text not in choices:
-        raise ValueError(f"{key} is {shown(text)}: {' or '.join(choices)}")
+        raise WrongParameterError(f"{key} is {shown(text)}: {' or '.join(choices)}")
     return text
 
 
 def listed(given: Mapping[str, str], key: str) -> list[str]:
     """Read a list of names, separated by commas.
 
-    Raises: ValueError: they are too many, or one is too long.
+    Raises: WrongParameterError: they are too many, or one is too long.
     """
     names = [name for name in given.get(key, "").split(",") if name]
     if len(names) > MAX_NAMES:
-        raise ValueError(f"{key} has {len(names)} names: up to {MAX_NAMES} are taken")
+        raise WrongParameterError(f"{key} has {len(names)} names: up to {MAX_NAMES} are taken")
     for name in names:
         if len(name) > MAX_NAME_CHARS:
-            raise ValueError(
+            raise WrongParameterError(
                 f"a name in {key} has {len(name)} characters: up to {MAX_NAME_CHARS} are taken"
             )
     return names
@@ -132,7 +140,7 @@ def _names(given: str) -> tuple[str, ...]:
     names = listed({"names": given}, "names")
     for name in names:
         if not re.fullmatch(f"[{NAME_CHARS}]+", name) or name.count("*") > MAX_STARS:
-            raise ValueError(
+            raise WrongParameterError(
                 f"names has {shown(name)}: the name of an event, such as 'engine.exited', or a "
                 f"pattern with up to {MAX_STARS} stars, such as 'engine.*'"
             )
@@ -142,14 +150,16 @@ def _names(given: str) -> tuple[str, ...]:
 def _short(given: Mapping[str, str], key: str) -> str | None:
     text = given.get(key)
     if text is not None and len(text) > MAX_NAME_CHARS:
-        raise ValueError(f"{key} has {len(text)} characters: up to {MAX_NAME_CHARS} are taken")
+        raise WrongParameterError(
+            f"{key} has {len(text)} characters: up to {MAX_NAME_CHARS} are taken"
+        )
     return text
 
 
 def _whole(given: Mapping[str, str], key: str, *, default: int, least: int, most: int) -> int:
     text = given.get(key, str(default))
     if not (len(text) <= SHOWN_CHARS and re.fullmatch(r"-?[0-9]+", text)):
-        raise ValueError(f"{key} is {shown(text)}: a whole number from {least} to {most}")
+        raise WrongParameterError(f"{key} is {shown(text)}: a whole number from {least} to {most}")
     if not least <= int(text) <= most:
-        raise ValueError(f"{key} is {text}: from {least} to {most}")
+        raise WrongParameterError(f"{key} is {text}: from {least} to {most}")
     return int(text)

@@ -34,8 +34,6 @@ def route(probes: ProbeControl) -> Route:
         try:
             by = peer.describe() if flag(request.query_params, "record") else None
             return MaskedJson(await probes.ask(name, by))
-        except ValueError as problem:
-            return error(400, f"wrong parameter: {problem}")
         except UnknownEngineError as problem:
             return error(404, str(problem))
         except HeldError as problem:

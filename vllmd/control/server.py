@@ -18,9 +18,23 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vllmd.control import advise, cost, gpu, lora, probe, why
-from vllmd.control.answers import Mask, MaskedJson, RefusalLog, error, http_problem, refused
+from vllmd.control.answers import (
+    Mask,
+    MaskedJson,
+    RefusalLog,
+    error,
+    http_problem,
+    refused,
+    wrong_parameter,
+)
 from vllmd.control.gpu import GpuControl
-from vllmd.control.parameters import chosen, flag, shown, wanted_events
+from vllmd.control.parameters import (
+    WrongParameterError,
+    chosen,
+    flag,
+    shown,
+    wanted_events,
+)
 from vllmd.control.peer import Peer, peer_of
 from vllmd.control.user_limits import UserLimits
 from vllmd.engine.status import EngineStatus
@@ -178,7 +192,7 @@ def build(
     engines: Mapping[str, EngineControl], parts: Controls, mask: Mask = lambda value: value
 ) -> ASGIApp:
     """Build the application; `mask` takes the secrets out of every answer."""
-    problems = {HTTPException: http_problem}
+    problems = {HTTPException: http_problem, WrongParameterError: wrong_parameter}
     app = Starlette(routes=routes(engines, parts), exception_handlers=problems)
     app.router.redirect_slashes = False
     app.state.refusals = RefusalLog()
@@ -210,11 +224,8 @@ def _reading_routes(parts: Controls) -> list[Route]:
     host, traces = parts.host, parts.traces
 
     async def status(request: Request) -> Response:
-        try:
-            series = flag(request.query_params, "series")
-        except ValueError as problem:
-            return error(400, f"wrong parameter: {problem}")
-        return Response(parts.status.local_answer(series=series), media_type="application/json")
+        body = parts.status.local_answer(series=flag(request.query_params, "series"))
+        return Response(body, media_type="application/json")
 
     async def slowest(_: Request) -> MaskedJson:
         return MaskedJson(traces.windows())
@@ -222,8 +233,6 @@ def _reading_routes(parts: Controls) -> list[Route]:
     async def history(request: Request) -> Response:
         try:
             found = await host.events(wanted_events(request.query_params))
-        except ValueError as problem:
-            return error(400, f"wrong parameter: {problem}")
         except VllmdError as problem:
             return error(503, str(problem))
         return await asyncio.to_thread(_listed, found)
@@ -242,8 +251,6 @@ def _reloading(host: DaemonControl) -> Handler:
             return refused(request, "reload", "the configuration")
         try:
             changes = await host.reload(apply=flag(request.query_params, "apply"))
-        except ValueError as problem:
-            return error(400, f"wrong parameter: {problem}")
         except VllmdError as problem:
             return error(422, str(problem))
         emit(_log, RequestAccepted(action="reload", user=peer.describe()))
@@ -285,8 +292,6 @@ def _acting(engines: Mapping[str, EngineControl]) -> Handler:
                 await engine.saved()
         except HeldError as problem:
             return error(409, str(problem))
-        except ValueError as problem:
-            return error(400, f"wrong parameter: {problem}")
         except OSError as problem:
             reason = str(problem) or "the disk does not answer"
             warning = f"done, but it will not outlast this daemon: {reason}"
@@ -299,7 +304,7 @@ def _acting(engines: Mapping[str, EngineControl]) -> Handler:
 def _do(engine: EngineControl, action: str, asked: Mapping[str, str], by: str) -> None:
     """Want what is asked of an engine.
 
-    Raises: HeldError: it cannot be; ValueError: a parameter makes no sense.
+    Raises: HeldError: it cannot be; WrongParameterError: a parameter makes no sense.
     """
     level, weights = chosen(asked, "level", ("1", "2")), chosen(asked, "weights", ("keep",))
     actions: Mapping[str, Callable[[], None]] = {
