@@ -189,7 +189,7 @@ class LivenessMonitor:
         hang = HangWatch(self.gpu.traces, clock.monotonic, work)
         detector = StallDetector(self.limits, self.poll_s, hang)
         own: Canary | None = None
-        ranks = OwnRanks(self.lag, self.engine_state.answers)
+        ranks = OwnRanks(self.lag, self.engine_state.answers, lambda: self.activity(run))
         silent = blind = 0
         try:
             while True:
@@ -201,9 +201,7 @@ class LivenessMonitor:
                 blind = self._count_blind(reading, blind)
                 if reading.answer is not PageAnswer.UNKNOWN:
                     silent = 0 if reading.answer is PageAnswer.PAGE else silent + 1
-                hung = ranks.look(
-                    self.probes.ranks, reading, self.limits, self.gpu, lambda: self.activity(run)
-                )
+                hung = ranks.look(self.probes.ranks, reading, self.limits, self.gpu)
                 self.engine_state.rank_doubt = ranks.doubt
                 self._note(reading, silent)
                 plain, reading = reading, self._with_canary(own, reading)

@@ -8,7 +8,7 @@ from vllmd.engine.answers import Answers
 from vllmd.engine.gpu_interface import EngineGpus
 from vllmd.engine.liveness.idle_time import OwnRequests
 from vllmd.engine.liveness.rank_probe import SLOW_S, RankProbes, RanksToAsk, in_words
-from vllmd.engine.liveness.rank_work import is_rank_still
+from vllmd.engine.liveness.rank_work import RankLooks
 from vllmd.engine.liveness.reading import PageAnswer, ProcessActivity, Reading
 from vllmd.engine.liveness.stall_detector import Assessment, Verdict
 from vllmd.util.loop_lag import LoopLag
@@ -17,13 +17,15 @@ from vllmd.util.loop_lag import LoopLag
 class OwnRanks:
     """Of one run, once it serves. What it asks is no request of a client."""
 
-    def __init__(self, lag: LoopLag, answers: Answers) -> None:
+    def __init__(
+        self, lag: LoopLag, answers: Answers, activity: Callable[[], ProcessActivity | None]
+    ) -> None:
+        """`activity` is asked only if GPUs are idle while a rank has not answered."""
+        self._looks = RankLooks(lag.clock.monotonic, activity)
         self._lag, self._answers = lag, answers
         self._asked: RanksToAsk | None = None
         self._probes = RankProbes(1, lag, working=False)
         self._steps = self._in_flight = self._ended = 0
-        self._used: ProcessActivity | None = None
-        """What its processes had used at the last look, if it was asked for then."""
         self.own = OwnRequests()
         self.doubt: str | None = None
         """Which rank has not answered yet, and may be busy; None if all did."""
@@ -34,12 +36,10 @@ class OwnRanks:
         reading: Reading,
         limits: LivenessConfig,
         gpu: EngineGpus,
-        activity: Callable[[], ProcessActivity | None],
     ) -> Assessment | None:
         """Ask the ranks that are due; return the verdict on one that does nothing, if there is one.
 
-        `activity` is asked only if GPUs are idle while a rank has not answered. Without counts of
-        all ranks none is asked: nobody could tell one that is busy.
+        Without counts of all ranks none is asked: nobody could tell one that is busy.
         """
         self.own = OwnRequests(self._steps, self._in_flight + self._ended)
         self._answers.asked, self._ended = self.own.most, 0
@@ -54,13 +54,10 @@ class OwnRanks:
             return None
         probes = self._probes
         probes.hang_s, probes.idle_s = limits.hang_s, limits.gpu_stall_s
-        before, self._used = self._used, None
 
         def is_idle(rank: int) -> bool:
-            if gpu.busy() is not False and rank not in gpu.idle_ranks():
-                return False
-            self._used = self._used or activity()
-            return is_rank_still(rank, gpu.rank_pids(), before, self._used)
+            idle = gpu.busy() is False or rank in gpu.idle_ranks()
+            return idle and self._looks.is_still(rank, gpu.rank_pids())
 
         probes.saw(reading.ranks, reading.at, is_idle)
         probes.look(self._ask, asked.heeds)

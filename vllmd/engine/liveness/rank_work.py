@@ -10,8 +10,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from vllmd.engine.liveness.hang_signs import is_still
 from vllmd.engine.liveness.reading import ProcessActivity
 
-LOOK_S = 4.0
-"""Processes are looked at so often at most, however many hosts ask: that takes milliseconds."""
+LOOK_S, OLD_S = 4.0, 30.0
+"""Processes are looked at so often at most, whoever asks: that takes milliseconds. An older look
+says nothing of what they do lately."""
 
 
 class RankLooks:
@@ -28,8 +29,9 @@ class RankLooks:
 
     def is_still(self, rank: int, pids: Mapping[int, Collection[int]]) -> bool:
         """Tell whether a rank's processes did nothing lately; `pids` as for `is_rank_still`."""
-        if (now := self._now()) - self._at >= LOOK_S:
-            self._at, self._before, self._used = now, self._used, self._activity()
+        if (age_s := (now := self._now()) - self._at) >= LOOK_S:
+            self._before = self._used if age_s < OLD_S else None
+            self._at, self._used = now, self._activity()
         return is_rank_still(rank, pids, self._before, self._used)
 
 

@@ -7,8 +7,8 @@ that was ready before with this very command is never held the first time that a
 neighbour on its GPU may have grown meanwhile), a run that served is held only for a cause that says
 why it can end such a run (`LASTING`: what an engine was given cannot be wrong if it served with it;
 if it changed meanwhile, the next start says so), and each hold is tried again once. What is only
-suspected holds no engine by itself: the same error on
-two such starts does, and then the hold, its one try and what it waits for are those of the suspect.
+suspected holds no engine by itself: the same error on two such starts does, and then the hold, its
+one try and what it waits for are those of the suspect.
 """
 
 import re

@@ -109,14 +109,14 @@ async def test_rank_in_a_long_prefill_is_left_to_who_sees_its_gpus(tmp_path: Pat
     """No step of it shows, only its request: the detector judges that, with what GPUs prove."""
     async with served(tmp_path) as (scene, ranks, task):
         task.cancel()
-        own = OwnRanks(LoopLag(scene.clock), Answers())
+        own = OwnRanks(LoopLag(scene.clock), Answers(), lambda: None)
         for running, ends in ((1, False), (0, True)):
             ranks.running = [0, running]
             ranks.show()
             found = None
             for _ in range(int(LIMITS.hang_s / 5) + 30):
                 reading = attrs.evolve(scene.reading, at=scene.clock.now)
-                found = own.look(scene.probes.ranks, reading, LIMITS, EngineGpus(), lambda: None)
+                found = own.look(scene.probes.ranks, reading, LIMITS, EngineGpus())
                 await scene.clock.advance(5)
             assert SAID in str(own.doubt)
             assert (found is not None) is ends

@@ -2,7 +2,8 @@
 
 import pytest
 
-from vllmd.engine.liveness.rank_work import is_rank_still
+from tests.helpers.clock import FakeClock
+from vllmd.engine.liveness.rank_work import RankLooks, is_rank_still
 from vllmd.engine.liveness.reading import ProcessActivity, ProcessUse
 
 TREE = {10: 1, 11: 10, 12: 11, 13: 12, 20: 10, 21: 20, 30: 10}
@@ -47,3 +48,13 @@ def test_nothing_is_known_without_two_looks_and_their_processes() -> None:
 
 def test_a_wait_for_a_disk_is_work() -> None:
     assert not is_rank_still(0, PIDS, used(0.0), used(0.0, 12, "D"))
+
+
+def test_look_of_long_ago_says_nothing_of_what_is_done_lately() -> None:
+    clock = FakeClock()
+    looks = RankLooks(clock.monotonic, lambda: used(clock.now))
+    found = []
+    for pause_s in (0.0, 5.0, 1.0, 600.0, 5.0):
+        clock.now += pause_s
+        found.append(looks.is_still(0, {}))
+    assert found == [False, True, True, False, True]
