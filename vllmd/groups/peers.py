@@ -9,7 +9,7 @@ from vllmd.engine.group_interface import UNREACHABLE, UNREADABLE
 from vllmd.fleet.pages import HostPageError, HostPages
 from vllmd.groups.own import Identity, differences
 from vllmd.groups.page import GroupPage, from_json
-from vllmd.groups.reach import is_cut, literal, resolve
+from vllmd.groups.reach import is_cut, literal, plain, resolve
 from vllmd.groups.rules import GroupPeer
 
 MAX_BYTES = 256 * 1024
@@ -118,8 +118,7 @@ class PeerWatch:
     def asked_by(self, address: str) -> None:
         """Note that somebody asked for the own page: if it was this host, it is there."""
         with contextlib.suppress(ValueError):  # it is no address
-            found = ip_address(address)
-            address = str(getattr(found, "ipv4_mapped", None) or found)
+            address = plain(ip_address(address))
         if address in self.addresses:
             self._came_at = self._now()
 

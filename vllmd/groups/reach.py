@@ -5,7 +5,7 @@ import contextlib
 import errno
 import socket
 from collections.abc import Collection
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 CONNECT_S = 3.0
 RESOLVE_S = 5.0
@@ -38,6 +38,11 @@ async def _nothing_from(address: str, port: int) -> bool | None:
     except OSError as error:
         return False if error.errno in CAME_BACK else error.errno in NOTHING_CAME_BACK or None
     return False
+
+
+def plain(address: IPv4Address | IPv6Address) -> str:
+    """Return an address as text; one of IPv4 that a socket of IPv6 shows, as IPv4 has it."""
+    return str(getattr(address, "ipv4_mapped", None) or address)
 
 
 def literal(name: str) -> frozenset[str]:

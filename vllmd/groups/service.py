@@ -225,10 +225,14 @@ class _Following:
                 continue
             connected = None
             with contextlib.suppress(OSError):  # too many threads, or files, are there already
-                own = frozenset(ThisHost.look().all_addresses)
-                connected = await asyncio.to_thread(connected_addresses, shim_pid, part.api_port)
-                if connected is not None:  # a bridge may have the same address on each host
-                    connected -= own
+                connected = await asyncio.to_thread(_connected, shim_pid, part.api_port)
             for peer in part.peers.values():
                 peer.look(connected)
             part.decide()
+
+
+def _connected(shim_pid: int, api_port: int | None) -> frozenset[str] | None:
+    """Return to whom else a run is connected; None if that is not known. Waits for the kernel."""
+    connected = connected_addresses(shim_pid, api_port)
+    own = ThisHost.look().all_addresses  # a bridge may have the same address on each host
+    return None if connected is None else connected.difference(own)

@@ -10,6 +10,7 @@ import struct
 from collections.abc import Collection, Iterator
 from ipaddress import ip_address
 
+from vllmd.groups.reach import plain
 from vllmd.shim import proc
 
 _SOCKET = "socket:["
@@ -78,5 +79,4 @@ def _address(written: bytes) -> str:
     """Read an address: words of 32 bits in hexadecimal, each in the order of this host's bytes."""
     raw = bytes.fromhex(written.decode())
     words = len(raw) // 4
-    address = ip_address(struct.pack(f">{words}I", *struct.unpack(f"={words}I", raw)))
-    return str(getattr(address, "ipv4_mapped", None) or address)
+    return plain(ip_address(struct.pack(f">{words}I", *struct.unpack(f"={words}I", raw))))
