@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 import attrs
 
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
-_SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ash", "ksh"})
+SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ash", "ksh"})
 _USER = "user {}: engines run as user vllmd: let it read the model, the adapters and the cache"
 
 
@@ -381,7 +381,7 @@ _TABLE: dict[str, Callable[[Peeled], None]] = {
     "chpst": _chpst,
     "timeout": _timeout,
     "systemd-run": _systemd_run,
-    **dict.fromkeys(_SHELLS, _shell),
+    **dict.fromkeys(SHELLS, _shell),
     "uv": _uv,
     "uvx": _uvx,
     **dict.fromkeys(("poetry", "pdm", "pixi", "pipenv", "rye", "hatch", "pipx"), _project("run")),

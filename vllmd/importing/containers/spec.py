@@ -8,6 +8,7 @@ import attrs
 
 from vllmd.importing.image import serves
 from vllmd.importing.launch import Container, Launch, Mount
+from vllmd.importing.prefixes import SHELLS
 from vllmd.importing.serving import OF_PATH, speaks_of_serving
 from vllmd.importing.shell.script import launches_of
 from vllmd.importing.surroundings import Files, Notes, Surroundings
@@ -16,7 +17,6 @@ from vllmd.importing.unknown import Place, as_written, is_unknown
 WORKSPACE = "/vllm-workspace"
 """Source: WORKDIR of vLLM's Dockerfile."""
 _ENTRYPOINT = ("vllm", "serve")
-_PROGRAMS = r"(ba|da|z|a)?sh|python[\d.]*"
 
 
 @attrs.define(kw_only=True)
@@ -141,7 +141,7 @@ def _words(spec: ContainerSpec, notes: Notes) -> list[str] | None:
     if spec.entrypoint is not None:
         return [*spec.entrypoint, *spec.command]
     if serves(spec.image):
-        if spec.command and re.search(rf"(^|/){_PROGRAMS}$", spec.command[0]):
+        if spec.command and _is_program(spec.command[0]):
             notes.refuse(
                 spec.place,
                 f"the entrypoint of {as_written(spec.image)} is 'vllm serve', which takes "
@@ -161,6 +161,12 @@ def _words(spec: ContainerSpec, notes: Notes) -> list[str] | None:
         "into the launcher (--entrypoint), or import the command within it: 'vllm serve MODEL …'",
     )
     return None
+
+
+def _is_program(word: str) -> bool:
+    """Tell what nobody names a model: a shell, or Python."""
+    name = word.rsplit("/", 1)[-1]
+    return name in SHELLS or bool(re.fullmatch(r"python[\d.]*", name))
 
 
 CDI = "nvidia.com/gpu="

@@ -86,6 +86,21 @@ def test_entrypoint_that_is_cleared_leaves_the_command_alone() -> None:
     assert launch.arguments == ("m",)
 
 
+@pytest.mark.parametrize("model", ["shenzhi-wang/Llama3-8B", "org/my-python3", "org/shisa-7b"])
+def test_model_whose_name_has_that_of_a_shell_is_a_model(model: str) -> None:
+    spec = ContainerSpec(image=OURS, place=Place("x", 1), command=[model])
+    (launch,) = launches(spec, Surroundings(), Notes())
+    assert launch.arguments == (model,)
+
+
+@pytest.mark.parametrize("program", ["/bin/sh", "dash", "ksh", "python", "/usr/bin/python3.12"])
+def test_program_where_a_model_is_taken_is_refused(program: str) -> None:
+    notes = Notes()
+    spec = ContainerSpec(image=OURS, place=Place("x", 1), command=[program, "-c", "x"])
+    assert launches(spec, Surroundings(), notes) == []
+    assert f"takes {program!r} for its model" in str(notes.problems)
+
+
 def test_home_is_what_the_container_has_it_to_be() -> None:
     spec = ContainerSpec(image=OURS, place=Place("x", 1), command=["m"])
     spec.variables["HOME"] = "/home/llm"
