@@ -63,7 +63,7 @@ def peel(words: list[str]) -> Peeled:
     return peeled
 
 
-def _options(words: list[str], takes: Iterable[str] = ()) -> list[tuple[str, str]]:
+def take_options(words: list[str], takes: Iterable[str] = ()) -> list[tuple[str, str]]:
     """Take the options off the begin of words; `takes` are those with a value."""
     found = []
     known = frozenset(takes)
@@ -91,7 +91,7 @@ def _plain(*takes: str) -> Callable[[Peeled], None]:
 
     def take(peeled: Peeled) -> None:
         peeled.words.pop(0)
-        _options(peeled.words, takes)
+        take_options(peeled.words, takes)
 
     return take
 
@@ -102,7 +102,7 @@ def _binding(*takes: str, positional: bool = False) -> Callable[[Peeled], None]:
     def take(peeled: Peeled) -> None:
         before = list(peeled.words)
         peeled.words.pop(0)
-        _options(peeled.words, takes)
+        take_options(peeled.words, takes)
         if positional and peeled.words:
             peeled.words.pop(0)
         peeled.wrapper += before[: len(before) - len(peeled.words)]
@@ -112,7 +112,7 @@ def _binding(*takes: str, positional: bool = False) -> Callable[[Peeled], None]:
 
 def _env(peeled: Peeled) -> None:
     peeled.words.pop(0)
-    for name, value in _options(peeled.words, ("-u", "-C", "--chdir", "--unset", "-S")):
+    for name, value in take_options(peeled.words, ("-u", "-C", "--chdir", "--unset", "-S")):
         match name:
             case "-i" | "--ignore-environment":
                 peeled.clean = True
@@ -128,7 +128,7 @@ def _sudo(peeled: Peeled) -> None:
     takes = ("-u", "-g", "-p", "-C", "-D", "-h", "-r", "-t", "-T", "-U", "--user", "--chdir")
     before = list(peeled.words)
     peeled.words.pop(0)
-    options = _options(peeled.words, takes)
+    options = take_options(peeled.words, takes)
     given = before[1 : len(before) - len(peeled.words)]
     keeps = any(re.match(r"--preserve-env|-[A-Za-z]*E", each) for each in given)
     peeled.sudo = before[0].endswith("sudo") and not keeps
@@ -141,14 +141,14 @@ def _sudo(peeled: Peeled) -> None:
 
 def _as_user(peeled: Peeled) -> None:
     peeled.words.pop(0)
-    options = _options(peeled.words, ("-u", "-c", "--command", "-s", "-g", "--user"))
+    options = take_options(peeled.words, ("-u", "-c", "--command", "-s", "-g", "--user"))
     given = dict(options)
     user = given.get("-u") or given.get("--user")
     if user is None:
         while peeled.words[:1] == ["-"]:
             peeled.words.pop(0)
         user = peeled.words.pop(0) if peeled.words else "root"
-        given |= _options(peeled.words, ("-c", "--command", "-s"))
+        given |= take_options(peeled.words, ("-c", "--command", "-s"))
     peeled.remarks.append(_USER.format(user))
     script = given.get("-c") or given.get("--command")
     if script is not None:
@@ -159,7 +159,7 @@ def _chpst(peeled: Peeled) -> None:
     """Take off runit's prefix. Source: chpst(8)."""
     peeled.words.pop(0)
     takes = ("-u", "-U", "-b", "-e", "-/", "-n", "-l", "-L", "-m", "-d", "-o", "-p", "-f", "-c")
-    for name, value in _options(peeled.words, (*takes, "-t", "-C")):
+    for name, value in take_options(peeled.words, (*takes, "-t", "-C")):
         if name == "-u":
             peeled.remarks.append(_USER.format(value))
         elif name == "-C":
@@ -174,7 +174,7 @@ def _chpst(peeled: Peeled) -> None:
 
 def _timeout(peeled: Peeled) -> None:
     peeled.words.pop(0)
-    _options(peeled.words, ("-k", "-s", "--kill-after", "--signal"))
+    take_options(peeled.words, ("-k", "-s", "--kill-after", "--signal"))
     if peeled.words:
         time = peeled.words.pop(0)
         peeled.remarks.append(f"timeout {time}: vllmd ends no engine after a time: a timer may")
@@ -186,7 +186,7 @@ def _systemd_run(peeled: Peeled) -> None:
         *("-p", "--property", "-u", "--unit", "-E", "--setenv", "--uid", "--gid", "--slice"),
         *("--working-directory", "--description", "-M", "-H", "--nice", "--service-type"),
     )
-    for name, value in _options(peeled.words, takes):
+    for name, value in take_options(peeled.words, takes):
         match name:
             case "-p" | "--property":
                 key, _, setting = value.partition("=")
@@ -255,7 +255,7 @@ def _uv_options(peeled: Peeled, name: str) -> None:
         *("--env-file", "--index-url", "--extra-index-url", "--index", "--with-editable", "-w"),
         *("--with-requirements", "--torch-backend", "--prerelease", "--index-strategy"),
     )
-    options = _options(peeled.words, takes)
+    options = take_options(peeled.words, takes)
     folders = [value for key, value in options if key == "--directory"]
     peeled.files += [value for key, value in options if key == "--env-file"]
     peeled.keeps = bool(peeled.files)
@@ -278,7 +278,7 @@ def _project(*before: str) -> Callable[[Peeled], None]:
             return
         name = " ".join(peeled.words[: 1 + len(before)])
         del peeled.words[: 1 + len(before)]
-        _options(peeled.words, ("-e", "--environment", "-C", "--directory"))
+        take_options(peeled.words, ("-e", "--environment", "-C", "--directory"))
         peeled.remarks.append(
             f"{name}: vLLM is of the project's environment: 'vllmd engine adopt FOLDER' takes it"
         )
@@ -293,7 +293,7 @@ def _conda(peeled: Peeled) -> None:
     if peeled.words[1:2] != ["run"]:
         return
     del peeled.words[:2]
-    options = dict(_options(peeled.words, ("-n", "--name", "-p", "--prefix", "--cwd")))
+    options = dict(take_options(peeled.words, ("-n", "--name", "-p", "--prefix", "--cwd")))
     peeled.folder = options.get("--cwd", peeled.folder)
     if path := options.get("-p") or options.get("--prefix"):
         peeled.environment = f"{path}/bin"
@@ -314,7 +314,7 @@ def _tmux(peeled: Peeled) -> None:
     words = peeled.words[1:]
     if words[:1] and words[0] in ("new-session", "new", "new-window", "neww", "split-window"):
         del words[0]
-        options = _options(words, ("-s", "-n", "-c", "-t", "-x", "-y", "-e", "-F"))
+        options = take_options(words, ("-s", "-n", "-c", "-t", "-x", "-y", "-e", "-F"))
         given = dict(options)
         peeled.folder = given.get("-c", peeled.folder)
         for _, assigned in (each for each in options if each[0] == "-e"):
@@ -324,7 +324,7 @@ def _tmux(peeled: Peeled) -> None:
             peeled.session = _pane(given.get("-s") or given.get("-t") or "")
     elif words[:1] and words[0] in ("send-keys", "send"):
         del words[0]
-        peeled.session = _pane(dict(_options(words, ("-t",))).get("-t", ""))
+        peeled.session = _pane(dict(take_options(words, ("-t",))).get("-t", ""))
         while words and words[-1] in ("C-m", "Enter", "ENTER", "KPEnter"):
             words.pop()
     else:
@@ -340,7 +340,7 @@ def _pane(target: str) -> str:
 
 def _screen(peeled: Peeled) -> None:
     words = peeled.words[1:]
-    options = _options(words, ("-S", "-t", "-c", "-h", "-p", "-X", "-dmS", "-Sdm", "-L"))
+    options = take_options(words, ("-S", "-t", "-c", "-h", "-p", "-X", "-dmS", "-Sdm", "-L"))
     if any(name == "-X" for name, _ in options):
         return
     peeled.remarks.append("screen: vllmd keeps the engine running by itself, and its output")
@@ -349,7 +349,7 @@ def _screen(peeled: Peeled) -> None:
 
 def _ssh(peeled: Peeled) -> None:
     words = peeled.words[1:]
-    _options(words, ("-p", "-i", "-l", "-o", "-F", "-J", "-L", "-R", "-D", "-b", "-c", "-w"))
+    take_options(words, ("-p", "-i", "-l", "-o", "-F", "-J", "-L", "-R", "-D", "-b", "-c", "-w"))
     if words:
         peeled.host = words.pop(0)
     peeled.remarks.append(

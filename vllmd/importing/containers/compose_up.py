@@ -5,10 +5,12 @@ one in the working directory.
 """
 
 from collections.abc import Sequence
+from itertools import islice
 
 from vllmd.importing.containers.compose import ComposeUp, is_compose, specs_of_compose
 from vllmd.importing.containers.spec import ContainerSpec
 from vllmd.importing.known_commands import CONTAINER_ENGINES
+from vllmd.importing.prefixes import take_options
 from vllmd.importing.surroundings import Notes, Surroundings, join
 from vllmd.importing.yaml_values import Table, documents
 
@@ -38,36 +40,29 @@ def specs_of_up(
     plain = plain[1:] if plain[:1] == ["compose"] else plain
     if plain[:1] != ["up"] or _UNREAD & {name for name, _ in given} or around.folder is None:
         return None
-    paths = [join(around.folder, v) for name, v in given if name in ("-f", "--file")]
-    if not paths:
-        beside = [join(around.folder, each) for each in _NAMES]
-        paths = [each for each in beside if around.files.read(each) is not None][:1]
-    texts = [around.files.read(each) for each in paths]
-    if not texts or texts[0] is None or None in texts:
+    named = [join(around.folder, value) for name, value in given if name in ("-f", "--file")]
+    paths = named or [join(around.folder, each) for each in _NAMES]
+    most = len(named) or 1
+    texts = ((path, text) for path in paths if (text := around.files.read(path)) is not None)
+    found = list(islice(texts, most))
+    if len(found) < most:
         return None
-    tables = documents(texts[0], paths[0])
+    (path, text), *others = found
+    tables = documents(text, path)
     if len(tables) != 1 or not isinstance(tables[0], Table) or not is_compose(tables[0]):
         return None
-    named = any(name in ("-f", "--file") for name, _ in given)
-    files = [(p, t) for p, t in zip(paths[1:], texts[1:], strict=True) if t is not None]
     env_file = next((value for name, value in given if name == "--env-file"), ".env")
-    up = ComposeUp(files, plain[1:], join(around.folder, env_file), beside=not named)
+    up = ComposeUp(others, plain[1:], join(around.folder, env_file), beside=not named)
     profiles = [value for name, value in given if name == "--profile"]
-    return specs_of_compose(tables[0], paths[0], profiles, around, notes, up)
+    return specs_of_compose(tables[0], path, profiles, around, notes, up)
 
 
 def _parted(words: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
     """Return the options with their values, and the other words."""
-    given, plain = [], []
+    given: list[tuple[str, str]] = []
+    plain: list[str] = []
     while words:
-        word = words.pop(0)
-        name, equals, value = word.partition("=")
-        if not word.startswith("-"):
-            plain.append(word)
-        elif equals:
-            given.append((name, value))
-        elif word in _TAKES and words:
-            given.append((word, words.pop(0)))
-        else:
-            given.append((word, ""))
-    return given, plain
+        given += take_options(words, _TAKES)
+        plain += words[:1]
+        del words[:1]
+    return [(name, value.removeprefix("=")) for name, value in given], plain

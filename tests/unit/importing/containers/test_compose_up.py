@@ -33,6 +33,8 @@ def started(line: str) -> object:
         ("docker compose up -d", [("chat", "a", "/over")]),
         ("docker-compose -f compose.yaml up", [("chat", "a", None)]),
         ("docker compose -f compose.yaml -f gpu.yaml up", [("chat", "a", "/gpu")]),
+        ("docker compose -fcompose.yaml -f=gpu.yaml up", [("chat", "a", "/gpu")]),
+        ("docker compose up -dt 9", [("chat", "a", "/over")]),
         ("docker compose --env-file b.env up", [("chat", "b", "/over")]),
         ("docker compose up --wait chat", [("chat", "a", "/over")]),
         ("docker compose up embed", [("embed", "e", None)]),
