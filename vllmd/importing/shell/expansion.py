@@ -2,13 +2,14 @@
 
 import codecs
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import attrs
 
 from vllmd.importing.shell.arithmetic import ArithmeticEvaluator, ArithmeticUnknownError
 from vllmd.importing.shell.parameters import Parameters
 from vllmd.importing.shell.state import ShellState
+from vllmd.importing.shell.syntax import Word
 from vllmd.importing.unknown import MARK, is_unknown, mark
 
 Substitute = Callable[[ShellState, str, int], str]
@@ -87,6 +88,10 @@ class Expansion:
             fields.end()
             found += self._files(fields.done) if fields.globbed else fields.done
         return found
+
+    def all_words(self, words: Iterable[Word]) -> list[str]:
+        """Return the words that all those of a command become."""
+        return [each for word in words for each in self.words(word.text)]
 
     def text(self, raw: str) -> str:
         """Return a word as one text: of an assignment, a pattern, a file's name."""

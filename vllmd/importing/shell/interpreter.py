@@ -361,10 +361,7 @@ def _test_words(node: Condition, state: ShellState) -> Iterator[str]:
 
 def _words_of(node: For, state: ShellState) -> Iterator[bool | None]:
     expansion = Expansion(state, node.line, substitute)
-    if node.words is None:
-        values = list(state.arguments or [])
-    else:
-        values = [field for word in node.words for field in expansion.words(word.text)]
+    values = list(state.arguments or []) if node.words is None else expansion.all_words(node.words)
     for value in values:
         before = len(state.launches)
         state.assign(node.name, value)

@@ -51,7 +51,7 @@ class ScriptReader:
     def _simple(self, _: Interpreter, node: Simple, state: ShellState) -> bool | None:
         state.followed.come_to(node, state.source)
         expansion = Expansion(state, node.line, substitute)
-        words = [field for word in node.words for field in expansion.words(word.text)]
+        words = expansion.all_words(node.words)
         if not words:
             for assignment in node.assignments:
                 assign(assignment, state)

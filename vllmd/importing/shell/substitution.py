@@ -47,8 +47,14 @@ def _serves(text: str) -> bool:
 
 def output_of(state: ShellState, commands: Sequence[Node]) -> str | None:
     """Return what the commands of a pipe print; None if that is not known."""
-    text = _of_file(state, commands[0]) or _printed(state.copy(), commands[0])
-    for each in commands[1:]:
+    first, *others = commands
+    text = _of_file(state, first) or _printed(state.copy(), first)
+    return _through(state, text, others)
+
+
+def _through(state: ShellState, text: str | None, commands: Sequence[Node]) -> str | None:
+    """Return what commands make of a text, each of what the one before it prints."""
+    for each in commands:
         text = None if text is None else _piped(state, each, text)
     return text
 
@@ -58,7 +64,7 @@ def _of_file(state: ShellState, node: Node) -> str | None:
     if not isinstance(node, Simple) or node.redirections or node.assignments:
         return None
     expansion = Expansion(state, node.line, substitute)
-    words = [field for word in node.words for field in expansion.words(word.text)]
+    words = expansion.all_words(node.words)
     if len(words) < 2 or words[0] not in ("cat", "grep") or any(map(is_unknown, words)):
         return None
     text = state.text_of(words[-1])
@@ -112,10 +118,7 @@ def _of_function(state: ShellState, words: Sequence[str]) -> str | None:
 def _printed(state: ShellState, node: Node) -> str | None:
     if isinstance(node, Pipeline) and not node.negated:
         first, *others = node.commands
-        piped = _printed(state, first)
-        for each in others:
-            piped = None if piped is None else _piped(state, each, piped)
-        return piped
+        return _through(state, _printed(state, first), others)
     if isinstance(node, AndOr) and set(node.operators) == {"&&"}:
         *before, last = node.commands
         for each in before:
@@ -136,7 +139,7 @@ def _of_command(state: ShellState, node: Simple) -> str | None:
         text = expansion.text(here[0].target.text)
         return _piped(state, attrs.evolve(node, redirections=()), f"{text}\n")
     quiet = all(each.operator in ("2>", ">", "&>", ">&", "2>&") for each in node.redirections)
-    words = [field for word in node.words for field in expansion.words(word.text)]
+    words = expansion.all_words(node.words)
     if not words or not quiet:
         return None
     name, rest = words[0], words[1:]
@@ -160,7 +163,7 @@ def _piped(state: ShellState, node: Node, text: str) -> str | None:
     if any(each.operator != "2>" for each in node.redirections):
         return None
     expansion = Expansion(state, node.line, substitute)
-    words = [field for word in node.words for field in expansion.words(word.text)]
+    words = expansion.all_words(node.words)
     if not words or any(map(is_unknown, [text, *words])):
         return None
     return filtered(words, text)
