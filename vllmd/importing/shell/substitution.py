@@ -74,8 +74,10 @@ def _of_file(state: ShellState, node: Node) -> str | None:
 def given_by(state: ShellState, word: str, line: int) -> str | None:
     """Return what ``<(…)`` gives; None if that is not known."""
     commands = parse(word[2:-1], state.place(line)).commands
+    if len(commands) != 1:
+        return None if commands else ""
     nodes = commands[0].commands if isinstance(commands[0], Pipeline) else commands
-    return output_of(state, nodes) if len(commands) == 1 else None
+    return output_of(state, nodes)
 
 
 def _all(state: ShellState, commands: Sequence[Node]) -> str | None:

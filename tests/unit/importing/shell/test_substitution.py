@@ -4,7 +4,7 @@ import pytest
 
 from vllmd.importing.shell.parser import parse
 from vllmd.importing.shell.state import ShellState
-from vllmd.importing.shell.substitution import substitute
+from vllmd.importing.shell.substitution import given_by, substitute
 from vllmd.importing.shell.syntax import Function
 from vllmd.importing.surroundings import Notes, Surroundings
 from vllmd.importing.unknown import is_unknown
@@ -107,3 +107,8 @@ def test_several_commands_and_functions_that_only_handle_texts(text: str, expect
 @pytest.mark.parametrize("text", ["X=1; date", "f() { echo a; }; f", "A=(1); echo $A"])
 def test_commands_that_do_more_are_not_known(text: str) -> None:
     assert is_unknown(printed(text))
+
+
+@pytest.mark.parametrize(("word", "given"), [("<()", ""), ("<(echo a)", "a\n"), ("<(a; b)", None)])
+def test_what_stands_for_a_file_may_be_of_no_command(word: str, given: str | None) -> None:
+    assert given_by(ShellState(Surroundings(), Notes(), "", "x"), word, 1) == given
