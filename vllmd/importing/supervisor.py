@@ -3,7 +3,6 @@
 Source: supervisord.org/configuration.html; process-compose's documentation.
 """
 
-import fnmatch
 import posixpath
 import re
 import shlex
@@ -16,7 +15,7 @@ from vllmd.importing.containers.compose_merge import merged
 from vllmd.importing.containers.dotenv import dotenv
 from vllmd.importing.ini import IniValue, settings_of
 from vllmd.importing.serving import speaks_of_serving
-from vllmd.importing.surroundings import Notes, Surroundings, join
+from vllmd.importing.surroundings import Notes, Surroundings, join, named_by
 from vllmd.importing.unknown import MARK_PATTERN, Place, mark, words_of
 from vllmd.importing.yaml_values import Items, Table, documents, items_in, table_in, text_of
 
@@ -104,22 +103,21 @@ def _included(
     own: Iterable[IniValue], path: str, around: Surroundings, notes: Notes
 ) -> Iterator[IniValue]:
     """Yield the settings of the files that [include] names, as seen from the file's folder."""
-    here = posixpath.dirname(path) if path.startswith("/") else around.folder or ""
+    here = around.folder_of(path) or ""
     for each in own:
         if (each.section, each.key) != ("include", "files"):
             continue
         for pattern in each.value.replace("%(here)s", here).split():
-            folder, name = posixpath.split(join(here, pattern))
-            names = [n for n in around.files.names(folder) if fnmatch.fnmatchcase(n, name)]
-            found = [f"{folder}/{n}" for n in names]
-            texts = [(file, around.files.read(file)) for file in found]
+            named = named_by(join(here, pattern), around.files)
+            texts = [(file, around.files.read(file)) for file in named]
             if not any(text is not None for _, text in texts):
                 notes.remark(
                     f"{path}:{each.line}: [include] {pattern}: nothing of that can be read here: "
                     "import where it can, if vLLM is started by one of them"
                 )
                 continue
-            notes.remark(f"[include] {pattern}: {', '.join(names)} are read too")
+            names = ", ".join(map(posixpath.basename, named))
+            notes.remark(f"[include] {pattern}: {names} are read too")
             for file, content in texts:
                 yield from settings_of(content or "", file, indented=True)
 
@@ -166,7 +164,7 @@ def programs_of_process_compose(
 
     Source: process-compose's documentation: a process that is disabled is started by hand only.
     """
-    folder = path.rpartition("/")[0] if path.startswith("/") else around.folder
+    folder = around.folder_of(path)
     table = _overridden(table, path, folder, around, notes)
     text = around.files.read(f"{folder}/.env") if folder else None
     given = dotenv(text or "", f"{folder}/.env", {}, notes)

@@ -3,7 +3,9 @@
 The readers open no file: they ask a `Files`, which the command line makes of the host's.
 """
 
+import fnmatch
 import posixpath
+import re
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -62,6 +64,10 @@ class Surroundings:
         reason = "the home of who ran it is not known here; give --home DIR"
         return self.home or mark("~", reason, place)
 
+    def folder_of(self, path: str) -> str | None:
+        """Return the folder of a file; of one whose path is not whole, where it was run."""
+        return posixpath.dirname(path) if path.startswith("/") else self.folder
+
     def folder_at(self, written: str, place: Place) -> str:
         """Return the working directory, or its mark."""
         reason = "where it was run is not known here; give --directory DIR"
@@ -97,6 +103,15 @@ class Notes:
         shown = without_shapes(text)
         if shown not in self.remarks:
             self.remarks.append(shown)
+
+
+def named_by(pattern: str, files: Files) -> list[str]:
+    """Return the paths that a pattern names; one that is none names itself, there or not."""
+    folder, name = posixpath.split(pattern)
+    if not re.search(r"[*?[]", name):
+        return [pattern]
+    found = (each for each in files.names(folder) if fnmatch.fnmatchcase(each, name))
+    return [posixpath.join(folder, each) for each in found]
 
 
 def join(folder: str, path: str) -> str:

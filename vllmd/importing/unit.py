@@ -3,7 +3,6 @@
 Source: systemd.service(5), systemd.exec(5), systemd.unit(5).
 """
 
-import fnmatch
 import posixpath
 import re
 import shlex
@@ -13,7 +12,7 @@ import attrs
 
 from vllmd.errors import VllmdError
 from vllmd.importing.ini import IniValue, settings_of
-from vllmd.importing.surroundings import Notes, Surroundings, join
+from vllmd.importing.surroundings import Notes, Surroundings, join, named_by
 from vllmd.importing.unknown import Place, as_written, is_unknown, mark
 
 _FOLDERS = ("/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system")
@@ -188,18 +187,13 @@ def variables_of(
         elif each.key == "EnvironmentFile":
             file = specified(each.value.lstrip("-").strip('"'), path, each, around)
             place = Place(each.source, each.line)
-            contents = [] if is_unknown(file) else list(_contents(file, around))
-            if contents:
-                for content in contents:
-                    of_files |= variables_in(_EXPORTED.sub("", content))
-                    for line in _EXPORTED.findall(content):
-                        name = line.split()[1].partition("=")[0]
-                        notes.remark(
-                            f"{place}: left out: {name} of {file}: systemd takes no export"
-                        )
-            elif each.value.startswith("-"):
+            paths = [] if is_unknown(file) else named_by(file, around.files)
+            contents = [text for p in paths if (text := around.files.read(p)) is not None]
+            for content in contents:
+                of_files |= _taken(content, file, place, notes)
+            if not contents and each.value.startswith("-"):
                 notes.remark(f"{place}: {as_written(file)} is not there: no variables of it")
-            else:
+            elif not contents:
                 notes.refuse(
                     place, f"{as_written(file)} cannot be read here: run this where it can be"
                 )
@@ -207,16 +201,12 @@ def variables_of(
     return {n: v for n, v in {**own, **of_files}.items() if n not in removed}
 
 
-def _contents(path: str, around: Surroundings) -> Iterator[str]:
-    """Yield the texts of the files that a path names, which may be a pattern."""
-    folder, name = posixpath.split(path)
-    names = [name]
-    if re.search(r"[*?[]", name):
-        names = [each for each in around.files.names(folder) if fnmatch.fnmatchcase(each, name)]
-    for each in names:
-        content = around.files.read(posixpath.join(folder, each))
-        if content is not None:
-            yield content
+def _taken(content: str, file: str, place: Place, notes: Notes) -> dict[str, str]:
+    """Return the variables that systemd takes of a file; what it leaves is said."""
+    for line in _EXPORTED.findall(content):
+        name = line.split()[1].partition("=")[0]
+        notes.remark(f"{place}: left out: {name} of {file}: systemd takes no export")
+    return variables_in(_EXPORTED.sub("", content))
 
 
 def variables_in(text: str) -> dict[str, str]:

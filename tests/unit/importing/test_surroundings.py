@@ -1,6 +1,7 @@
 """What is asked of the host, and what is noted."""
 
-from vllmd.importing.surroundings import NoFiles, Notes, Surroundings, join
+from tests.helpers.launchers import GivenFiles
+from vllmd.importing.surroundings import NoFiles, Notes, Surroundings, join, named_by
 from vllmd.importing.unknown import Place, as_written, is_unknown
 
 PLACE = Place("x", 1)
@@ -31,3 +32,16 @@ def test_each_note_is_kept_once() -> None:
 def test_no_files_has_none() -> None:
     files = NoFiles()
     assert (files.read("/x"), list(files.names("/")), files.is_folder("/")) == (None, [], False)
+
+
+def test_patterns_name_the_files_that_are_there_and_paths_themselves() -> None:
+    files = GivenFiles({"/c/2.env": "", "/c/1.env": "", "/c/x": ""})
+    assert named_by("/c/*.env", files) == ["/c/1.env", "/c/2.env"]
+    assert named_by("/c/none", files) == ["/c/none"]
+    assert named_by("/d/[ab]", files) == []
+
+
+def test_folder_of_a_file_is_where_it_was_run_if_its_path_is_not_whole() -> None:
+    around = Surroundings(folder="/srv")
+    assert (around.folder_of("/etc/a.conf"), around.folder_of("a.conf")) == ("/etc", "/srv")
+    assert Surroundings().folder_of("a.conf") is None

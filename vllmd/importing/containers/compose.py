@@ -58,7 +58,7 @@ def specs_of_compose(
     `up` is what it is started by, where that is known. Relative paths are seen from the file's
     folder, as compose does.
     """
-    folder = posixpath.dirname(path) if path.startswith("/") else around.folder
+    folder = around.folder_of(path)
     around = attrs.evolve(around, folder=folder)
     up = up or ComposeUp()
     beside = join(folder or "", up.env_file)
