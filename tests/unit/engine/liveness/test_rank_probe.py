@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -44,32 +45,35 @@ class Ranks:
             shown = {str(r): RankProgress(n, 0, 0) for r, n in self.steps.items()}
             self.probes.saw(shown, self.clock.monotonic(), lambda _: self.idle)
 
+    @property
+    def hung(self) -> int | None:
+        """The rank that hangs."""
+        found = self.probes.hung()
+        return None if found is None else found[0]
+
     def close(self) -> None:
         self._task.cancel()
 
 
 @pytest.fixture
-async def ranks() -> "Ranks":
+async def ranks() -> AsyncIterator[Ranks]:
     made = Ranks()
     await settle()
-    return made
+    yield made
+    made.close()
 
 
 async def test_ranks_that_answer_are_asked_again_and_never_hung(ranks: Ranks) -> None:
     await ranks.live(300)
-    assert ranks.probes.hung() is None
+    assert ranks.hung is None
     assert 2 * 300 / (EVERY_S + 10) <= len(ranks.asked) <= 2 * 300 / EVERY_S + 2
-    ranks.close()
 
 
 async def test_rank_that_does_nothing_is_seen_within_a_minute(ranks: Ranks) -> None:
     await ranks.live(60)
     ranks.dead.add(1)
     await ranks.live(60)
-    hung = ranks.probes.hung()
-    assert hung is not None
-    assert hung[0] == 1
-    ranks.close()
+    assert ranks.hung == 1
 
 
 async def test_rank_that_works_for_others_is_not_asked_until_it_rests(ranks: Ranks) -> None:
@@ -83,10 +87,7 @@ async def test_rank_that_works_for_others_is_not_asked_until_it_rests(ranks: Ran
     ranks.asked.clear()
     ranks.dead.add(1)
     await ranks.live(60)
-    hung = ranks.probes.hung()
-    assert hung is not None
-    assert hung[0] == 1
-    ranks.close()
+    assert ranks.hung == 1
 
 
 async def test_rank_that_makes_steps_is_busy(ranks: Ranks) -> None:
@@ -94,15 +95,13 @@ async def test_rank_that_makes_steps_is_busy(ranks: Ranks) -> None:
     for _ in range(60):
         await ranks.live(5)
         ranks.steps[1] += 1
-        assert ranks.probes.hung() is None
-    ranks.close()
+        assert ranks.hung is None
 
 
 async def test_rank_without_a_page_is_not_judged(ranks: Ranks) -> None:
     ranks.dead.add(1)
     await ranks.clock.advance(600)
-    assert ranks.probes.hung() is None
-    ranks.close()
+    assert ranks.hung is None
 
 
 async def test_nothing_is_asked_while_it_does_not_serve(ranks: Ranks) -> None:
@@ -112,8 +111,7 @@ async def test_nothing_is_asked_while_it_does_not_serve(ranks: Ranks) -> None:
     before = len(ranks.asked)
     await ranks.live(100)
     assert len(ranks.asked) == before
-    assert ranks.probes.hung() is None
-    ranks.close()
+    assert ranks.hung is None
 
 
 async def test_rank_of_busy_gpus_has_as_long_as_a_prefill(ranks: Ranks) -> None:
@@ -121,30 +119,25 @@ async def test_rank_of_busy_gpus_has_as_long_as_a_prefill(ranks: Ranks) -> None:
     ranks.dead.add(1)
     ranks.idle = False
     await ranks.live(ranks.probes.hang_s - 10)
-    assert ranks.probes.hung() is None
+    assert ranks.hung is None
     await ranks.live(60)
-    hung = ranks.probes.hung()
-    assert hung is not None
-    assert hung[0] == 1
-    ranks.close()
+    assert ranks.hung == 1
 
 
 async def test_rank_is_not_judged_by_idle_gpus_that_are_not_to_be_considered(ranks: Ranks) -> None:
     ranks.dead.add(1)
     ranks.probes.idle_s = 0
     await ranks.live(300)
-    assert ranks.probes.hung() is None
-    ranks.close()
+    assert ranks.hung is None
 
 
 async def test_time_of_which_there_is_no_page_does_not_count(ranks: Ranks) -> None:
     ranks.dead.add(1)
     await ranks.live(25)
     await ranks.clock.advance(600)
-    assert ranks.probes.hung() is None
+    assert ranks.hung is None
     await ranks.live(5)
-    assert ranks.probes.hung() is None
-    ranks.close()
+    assert ranks.hung is None
 
 
 async def test_ranks_of_an_engine_that_does_not_heed_the_header_are_not_asked(ranks: Ranks) -> None:
@@ -157,13 +150,12 @@ async def test_ranks_of_an_engine_that_does_not_heed_the_header_are_not_asked(ra
     whether = ranks.asked_whether
     await ranks.live(ranks.probes.hang_s + 60)
     assert (ranks.asked, ranks.asked_whether - whether) == ([], 1)
-    assert ranks.probes.hung() is None
+    assert ranks.hung is None
     ranks.heeded, ranks.serves = True, False
     await ranks.live(5)
     ranks.serves = True
     await ranks.live(10)
     assert sorted(ranks.asked) == [0, 1], "the next run may be another vLLM"
-    ranks.close()
 
 
 async def test_whether_the_header_is_heeded_is_asked_again_until_it_shows(ranks: Ranks) -> None:
@@ -178,4 +170,3 @@ async def test_whether_the_header_is_heeded_is_asked_again_until_it_shows(ranks:
     ranks.heeded = True
     await ranks.live(30)
     assert set(ranks.asked) == {0, 1}
-    ranks.close()
