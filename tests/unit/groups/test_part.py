@@ -328,17 +328,22 @@ async def test_until_end_a_part_goes_on_with_a_host_that_was_reloaded() -> None:
         end.cancel()
 
 
+async def without_a_page_of_the_head(made: Grouped, turns: int) -> None:
+    """Have a member that is connected to the head ask it in vain, every 10 s."""
+    head = made.member.peers[0]
+    head.look({HOSTS[0]})
+    for _ in range(turns):
+        await head.ask(CUT_OFF, "")
+        made.clock.now += 10
+        made.member.decide()
+
+
 async def test_status_a_member_that_lacks_the_head_is_red_names_it_and_is_green_again(
     network: Network,
 ) -> None:
     made = Grouped()
     await made.serving()
-    head = made.member.peers[0]
-    head.look({HOSTS[0]})
-    for _ in range(7):
-        await head.ask(CUT_OFF, "")
-        made.clock.now += 10
-        made.member.decide()
+    await without_a_page_of_the_head(made, 7)
     red = made.member.status()
     assert red.red is not None
     assert red.red.startswith("the head cannot be reached")
@@ -359,10 +364,5 @@ async def test_status_a_member_of_a_head_whose_vllmd_is_down_stays_green(
     network.cut = False
     made = Grouped()
     await made.serving()
-    head = made.member.peers[0]
-    head.look({HOSTS[0]})
-    for _ in range(100):
-        await head.ask(CUT_OFF, "")
-        made.clock.now += 10
-        made.member.decide()
+    await without_a_page_of_the_head(made, 100)
     assert made.member.status().red is None
