@@ -1,7 +1,9 @@
 import asyncio
+import contextlib
 import errno
 import shutil
 import socket
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
@@ -45,6 +47,25 @@ def service(
 
 def _masked(text: str) -> str:
     return text.replace("hf_S3CRET", "***")
+
+
+async def live(clock: FakeClock, seconds: float) -> None:
+    """Let time pass; files and sockets answer meanwhile."""
+    for _ in range(round(seconds)):
+        await clock.advance(1)
+        await asyncio.sleep(0.01)
+
+
+@contextlib.asynccontextmanager
+async def following(made: GroupsService) -> AsyncIterator["asyncio.Task[None]"]:
+    """Run what follows the one group of a service until the end of the block."""
+    (part,) = made.parts()
+    task = asyncio.ensure_future(part.run())
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_page_is_of_engines_of_several_hosts_only() -> None:
@@ -182,33 +203,23 @@ async def test_a_password_that_was_changed_is_read_after_it_is_refused_and_on_a_
     part = made.of("big")
     assert isinstance(part, GroupPart)
     monkeypatch.setattr(part, "decide", lambda: None)
-    (following,) = made.parts()
-    task = asyncio.ensure_future(following.run())
-
-    async def goes_on(seconds: float) -> None:
-        for _ in range(round(seconds)):
-            await clock.advance(1)
-            await asyncio.sleep(0.01)
-
-    try:
-        await goes_on(5)
+    async with following(made):
+        await live(clock, 5)
         assert asked.made == ["old"]
         file.write_text("new")
         asked.right = "new"
-        await goes_on(AGAIN_S + 10)
+        await live(clock, AGAIN_S + 10)
         assert asked.made == ["old", "new"]
         assert asked.closed == ["old"]
         asked.right = "newer"
         file.write_text("newer")
         made.configure(read, command.build_all(read))
-        await goes_on(6)
+        await live(clock, 6)
         assert asked.made == ["old", "new", "newer"]
         file.unlink()
         made.configure(read, command.build_all(read))
-        await goes_on(6)
+        await live(clock, 6)
         assert asked.closed == ["old", "new"]  # what was read before may be right still
-    finally:
-        task.cancel()
 
 
 async def test_two_that_ask_at_once_share_one_client(
@@ -244,16 +255,12 @@ async def test_which_vllm_is_there_is_read_for_each_program_and_each_run(tmp_pat
     made = service(read(old), own, clock)
     part = made.of("big")
     assert isinstance(part, GroupPart)
-    (following,) = made.parts()
-    task = asyncio.ensure_future(following.run())
 
     async def version() -> str | None:
-        for _ in range(8):
-            await clock.advance(1)
-            await asyncio.sleep(0.01)
+        await live(clock, 8)
         return part.status().vllm
 
-    try:
+    async with following(made):
         assert await version() == "0.32.0"
         assert part.status().size == 2
         made.configure(read(new), command.build_all(read(new)))
@@ -264,8 +271,6 @@ async def test_which_vllm_is_there_is_read_for_each_program_and_each_run(tmp_pat
         assert await version() == "0.33.0"  # what runs, if something does
         own.serve("g-1")
         assert await version() == "0.34.0"
-    finally:
-        task.cancel()
 
 
 async def test_a_disk_that_hangs_keeps_no_host_from_hearing_the_others(
@@ -279,19 +284,12 @@ async def test_a_disk_that_hangs_keeps_no_host_from_hearing_the_others(
     file.write_text("old")
     monkeypatch.setattr("vllmd.groups.service.run_within", hangs)
     made = service(config(f'[fleet]\nuser = "u"\npassword_file = "{file}"\n{GROUP}'), own, clock)
-    (following,) = made.parts()
-    task = asyncio.ensure_future(following.run())
-    try:
+    async with following(made) as task:
         for run in (None, "g-1"):
             own.run = run
-            for _ in range(8):
-                await clock.advance(1)
-                await asyncio.sleep(0.01)
+            await live(clock, 8)
         assert asked.made == ["old"]
         assert not task.done(), task.exception()
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_connection_to_an_address_of_this_host_is_to_no_other_host(
@@ -310,18 +308,12 @@ async def test_connection_to_an_address_of_this_host_is_to_no_other_host(
     (head,) = part.peers.values()
     told = GroupPage("198.51.100.1", 0, "g", runs=True, addresses=("198.51.100.1", bridge))
     monkeypatch.setattr(head, "ask", _nobody)
-    (following,) = made.parts()
-    task = asyncio.ensure_future(following.run())
-    try:
+    async with following(made):
         for more, connected in ((bridge, False), ("198.51.100.1", True)):
             there.add(more)
             head.page = told
-            for _ in range(8):
-                await clock.advance(1)
-                await asyncio.sleep(0.01)
+            await live(clock, 8)
             assert head.is_connected is connected
-    finally:
-        task.cancel()
 
 
 async def test_no_descriptor_to_list_addresses_keeps_no_host_from_hearing_the_others(
@@ -333,7 +325,6 @@ async def test_no_descriptor_to_list_addresses_keeps_no_host_from_hearing_the_ot
     clock, own = FakeClock(), OwnOfATest(run="g-1")
     own.looked.set()
     made = service(config(GROUP), own, clock)
-    (following,) = made.parts()
     part = made.of("big")
     assert isinstance(part, GroupPart)
     (head,) = part.peers.values()
@@ -341,16 +332,10 @@ async def test_no_descriptor_to_list_addresses_keeps_no_host_from_hearing_the_ot
     monkeypatch.setattr(head, "ask", _nobody)
     monkeypatch.setattr(ThisHost, "look", exhausted)
     monkeypatch.setattr("vllmd.groups.service.connected_addresses", lambda *_: frozenset())
-    task = asyncio.ensure_future(following.run())
-    try:
-        for _ in range(8):
-            await clock.advance(1)
-            await asyncio.sleep(0.01)
+    async with following(made) as task:
+        await live(clock, 8)
         assert not task.done(), task.exception()
         assert head.known().unconnected_s == 0, "what could not be looked at may be there"
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 async def _nobody(*_: object) -> None:
