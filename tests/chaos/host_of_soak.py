@@ -15,7 +15,7 @@ from tests.chaos.client import OK, Client
 from tests.chaos.lab import WITH_PROGRAM, same
 from tests.helpers.ports import free_port
 from tests.helpers.prometheus import Prometheus, prometheus
-from tests.helpers.site import DAEMON, Site, sweep, wait_for
+from tests.helpers.site import DAEMON, Site, is_back, sweep, wait_for
 from vllmd.errors import DaemonUnreachableError, VllmdError
 from vllmd.shim import proc
 
@@ -203,14 +203,6 @@ class SoakHost:
         bad = [at for at, value in seen if not value]
         ours = [at for at in bad if not any(a - 1 <= at <= b + 4 for a, b in self._away)]
         return {"all": len(seen), "bad": len(bad), "bad while a daemon was there": len(ours)}
-
-
-def is_back(engine: dict[str, Any], before: dict[str, Any]) -> bool:
-    """Tell whether an engine that was hurt serves again: by another run, and not by none.
-
-    A run that has ended is gone from the status while its end is explained.
-    """
-    return engine.get("state") == "ready" and engine.get("run_id") not in (None, before["run_id"])
 
 
 def whose(what: str, told: Sequence[str]) -> str:

@@ -172,8 +172,7 @@ class Site:
         def ask() -> dict[str, Any] | None:
             with contextlib.suppress(DaemonUnreachableError):  # it may be held up by a test
                 engine = self.engine(name)
-                new = engine["run_id"] not in (None, old["run_id"])
-                return engine if new and engine["state"] == "ready" else None
+                return engine if is_back(engine, old) else None
             return None
 
         return wait_for(f"a new run of {name}", ask, timeout_s)
@@ -249,6 +248,14 @@ class Load(Background):
             self.served += 1
         except openai.OpenAIError as error:
             self.failed.append(error)
+
+
+def is_back(engine: dict[str, Any], before: dict[str, Any]) -> bool:
+    """Tell whether an engine that was hurt serves again: by another run, and not by none.
+
+    A run that has ended is gone from the status while its end is explained.
+    """
+    return engine.get("state") == "ready" and engine.get("run_id") not in (None, before["run_id"])
 
 
 def gone(*stats: proc.Stat) -> bool:

@@ -5,8 +5,9 @@ import math
 import pytest
 
 from tests.chaos.client import Client, Outcome
-from tests.chaos.host_of_soak import is_back, whose
+from tests.chaos.host_of_soak import whose
 from tests.chaos.soak import counted, slopes
+from tests.helpers.site import is_back
 
 
 @pytest.mark.parametrize(
