@@ -51,8 +51,12 @@ class FleetEngine(SceneEngine):
 
     def status(self, now: float) -> EngineStatus:
         """Return what vllmd knows of it."""
-        known = attrs.evolve(super().status(now), group=self.group, fingerprint="5f1d9e0c")
-        return attrs.evolve(known, wrong_answers=self.wrong)
+        return attrs.evolve(
+            super().status(now),
+            group=self.group,
+            fingerprint="5f1d9e0c",
+            wrong_answers=self.wrong,
+        )
 
     def answers_wrong(self, at: float) -> None:
         """Serve on, and answer another thing than before."""
