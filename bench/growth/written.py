@@ -5,8 +5,9 @@ from pathlib import Path
 
 import attrs
 
-from bench.growth.curve import LIMIT, Curve, Point
+from bench.growth.curve import LIMIT, Curve
 from bench.growth.drawing import drawn
+from tools.reference.markdown import table
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE, PICTURE = DOCS / "growth.md", DOCS / "pictures" / "growth.svg"
@@ -104,27 +105,18 @@ def files(curves: Sequence[Curve]) -> dict[Path, str]:
 
 def page(curves: Sequence[Curve]) -> str:
     """Return the page."""
-    lines = [
-        HEAD,
-        "| what grows | measured | CPU s | MB | exponent |",
-        "| --- | --- | --- | --- | --- |",
-    ]
-    for each in curves:
-        about = ABOUT[each.name]
-        first, last = each.points[0], each.points[-1]
-        lines.append(
-            f"| {about.title}, {first.count:,} to {last.count:,} | {about.what} | "
-            f"{_cost(first)} to {_cost(last)} ({about.unit}) | {_memory(first, last)} | "
-            f"{each.exponent:.2f} |"
-        )
-    lines += ["", "## At the knee", ""]
+    columns = ["what grows", "measured", "CPU s", "MB", "exponent"]
+    lines = [HEAD, table(columns, map(_row, curves)), "", "## At the knee", ""]
     lines += [f"- **{ABOUT[c.name].title}.** {ABOUT[c.name].knee}" for c in curves]
     return "\n".join(lines) + "\n"
 
 
-def _cost(point: Point) -> str:
-    return f"{point.cpu_s:.3g}"
-
-
-def _memory(first: Point, last: Point) -> str:
-    return f"{first.mb:.0f} to {last.mb:.0f}"
+def _row(curve: Curve) -> list[str]:
+    about, first, last = ABOUT[curve.name], curve.points[0], curve.points[-1]
+    return [
+        f"{about.title}, {first.count:,} to {last.count:,}",
+        about.what,
+        f"{first.cpu_s:.3g} to {last.cpu_s:.3g} ({about.unit})",
+        f"{first.mb:.0f} to {last.mb:.0f}",
+        f"{curve.exponent:.2f}",
+    ]
