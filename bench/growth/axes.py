@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bench.growth.curve import Point
-from bench.growth.measuring import cpu_s, minute_of, of_calls, pss_mb
+from bench.growth.measuring import cpu_s, minute_of, of_calls
 from bench.history import event
+from tests.chaos.growth import pss_mb
 from tests.helpers.fleet_pages import page_engine
 from tests.helpers.nvml import FakeNvml, h200
 from tests.helpers.ports import free_port

@@ -5,9 +5,10 @@ import statistics
 import subprocess
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import httpx
+
+from tests.chaos.growth import pss_mb
 
 WINDOWS, WINDOW_S, SETTLE_S = 3, 10, 4.0
 
@@ -15,12 +16,6 @@ WINDOWS, WINDOW_S, SETTLE_S = 3, 10, 4.0
 def cpu_s(pid: int) -> float:
     """Return the CPU time of a process, of threads that have ended too: clock_getcpuclockid(3)."""
     return time.clock_gettime(~pid << 3 | 2)
-
-
-def pss_mb(pid: int) -> float:
-    """Return its memory, with a share of what it has in common with others."""
-    words = Path(f"/proc/{pid}/smaps_rollup").read_text().split()
-    return int(words[words.index("Pss:") + 1]) / 1024
 
 
 def minute_of(pids: Sequence[int], page: str) -> tuple[float, float]:

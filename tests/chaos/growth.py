@@ -33,12 +33,10 @@ class Growth:
         """Take one; nothing if the daemon is not there."""
         pid, state = self._host.site.daemon.pid, self._host.site.folder / "state"
         try:
-            rollup = Path(f"/proc/{pid}/smaps_rollup").read_text().split()
-            pss = int(rollup[rollup.index("Pss:") + 1])
             found = {
                 "at": time.monotonic(),
                 "late": late,
-                "pss_mb": pss / 1024,
+                "pss_mb": pss_mb(pid),
                 "descriptors": len(os.listdir(f"/proc/{pid}/fd")),
                 "threads": len(os.listdir(f"/proc/{pid}/task")),
             }
@@ -50,6 +48,15 @@ class Growth:
         found["incidents"] = len(list((state / "incidents").glob("*")))
         found["incidents_kb"] = _size(state / "incidents", "**/*") / 1024
         self.samples.append(found)
+
+
+def pss_mb(pid: int) -> float:
+    """Return a process's memory, with a share of what it has in common with others.
+
+    Raises: OSError, ValueError: it has ended.
+    """
+    words = Path(f"/proc/{pid}/smaps_rollup").read_text().split()
+    return int(words[words.index("Pss:") + 1]) / 1024
 
 
 def _size(folder: Path, pattern: str) -> int:
