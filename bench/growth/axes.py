@@ -50,15 +50,13 @@ def folder() -> Iterator[Path]:
 def daemon(
     where: Path, engines: Sequence[str], more: str = "", env: Mapping[str, str] | None = None
 ) -> Iterator[Site]:
-    """Run a daemon until all of its stand-in engines serve."""
+    """Run a daemon with stand-in engines, which begin to load."""
     exporter, ports = free_port(), {name: free_port() for name in engines}
     text = DAEMON.format(folder=where, exporter=exporter) + more
     text += "".join(ENGINE.format(name=name, port=port) for name, port in ports.items())
     made = Site(where, text, exporter_port=exporter, api_port=next(iter(ports.values())))
     made.env = dict(env or {})
     with running(made):
-        for name in engines:
-            made.wait_state(name, "ready", READY_S)
         yield made
 
 
@@ -68,7 +66,9 @@ NO_GPUS = '\n[gpu]\nsource = "none"\n'
 def engines(counts: Sequence[int]) -> Points:
     """Engines that serve and are idle."""
     for count in counts:
-        with folder() as where, daemon(where, [f"e{n}" for n in range(count)], NO_GPUS) as made:
+        names = [f"e{n}" for n in range(count)]
+        with folder() as where, daemon(where, names, NO_GPUS) as made:
+            _wait_ready(made, names)
             cost = minute_of([made.daemon.pid], f"{made.exporter}/metrics")
             yield "engines", Point(count, *cost)
 
@@ -80,6 +80,7 @@ def gpus(counts: Sequence[int]) -> Points:
             found = [h200(n, f"GPU-{n:08}-0000-0000-0000-000000000000") for n in range(count)]
             nvml = FakeNvml(where, *found)
             with daemon(where, ["chat"], '\n[gpu]\nsource = "nvml"\n', nvml.env) as made:
+                _wait_ready(made, ["chat"])
                 readers = wait_for("the readers", lambda: reader_pids(made.daemon.pid))
                 page = f"{made.exporter}/metrics"
                 yield "gpus", Point(count, *minute_of([made.daemon.pid, *readers], page))
@@ -93,7 +94,7 @@ def adapters(counts: Sequence[int]) -> Points:
                 write_adapter(where / "adapters" / f"a{number:04}")
             table = f'\n[engines.e0.lora]\ndirectory = "{where}/adapters"\n'
             table += '[engines.e0.env]\nVLLM_ALLOW_RUNTIME_LORA_UPDATING = "1"\n'
-            with _with_table(where, table) as made:
+            with daemon(where, ["e0"], NO_GPUS + table) as made:
                 pid = made.daemon.pid
                 _wait_loaded(made, count)
                 yield "adapters, loaded", Point(count, cpu_s(pid), pss_mb(pid))
@@ -101,14 +102,9 @@ def adapters(counts: Sequence[int]) -> Points:
                 yield "adapters, kept", Point(count, *minute_of([pid], page))
 
 
-@contextlib.contextmanager
-def _with_table(where: Path, table: str) -> Iterator[Site]:
-    exporter, port = free_port(), free_port()
-    text = DAEMON.format(folder=where, exporter=exporter) + NO_GPUS
-    text += ENGINE.format(name="e0", port=port) + table
-    made = Site(where, text, exporter_port=exporter, api_port=port)
-    with running(made):
-        yield made
+def _wait_ready(made: Site, engines: Sequence[str]) -> None:
+    for name in engines:
+        made.wait_state(name, "ready", READY_S)
 
 
 def _wait_loaded(made: Site, count: int) -> None:
