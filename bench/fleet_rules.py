@@ -7,7 +7,6 @@ Usage: python bench/fleet_rules.py
 """
 
 import argparse
-import http.server
 import json
 import subprocess
 import sys
@@ -22,6 +21,7 @@ import httpx
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.helpers.fleet.scenes import begin, one_gpu
+from tests.helpers.listening import Handler, ServerOfMany
 
 FOLDER = Path(__file__).parents[1] / "dashboards" / "rules"
 BEGIN, STEP_S, STEPS = 1_000_000, 30, 60
@@ -57,28 +57,15 @@ def page() -> str:
     return "".join(f"{n}{{{labels}}} {v}\n" if labels else f"{n} {v}\n" for n, labels, v in samples)
 
 
-class Page(http.server.BaseHTTPRequestHandler):
+class Page(Handler):
     """Answers every path with the same page."""
 
     protocol_version = "HTTP/1.1"
-    body = b""
+    content = b""
 
-    def do_GET(self) -> None:
+    def reply(self) -> None:
         """Answer."""
-        self.send_response(200)
-        self.send_header("content-type", "text/plain; version=0.0.4")
-        self.send_header("content-length", str(len(self.body)))
-        self.end_headers()
-        self.wfile.write(self.body)
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
-class Pages(http.server.ThreadingHTTPServer):
-    """Hundreds of connections come at once."""
-
-    request_queue_size = 1024
+        self.answer(200, self.content, "text/plain; version=0.0.4")
 
 
 def measure(hosts: int, seconds: float, pages: int, *, rules: bool) -> Cost:
@@ -129,9 +116,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=120.0)
     parser.add_argument("--hosts", type=int, nargs="*", default=[1, 100, 300])
     given = parser.parse_args()
-    Page.body = page().encode()
-    print(f"{Page.body.count(b'{')} samples with labels a page")
-    server = Pages(("127.0.0.1", 0), Page)
+    Page.content = page().encode()
+    print(f"{Page.content.count(b'{')} samples with labels a page")
+    server = ServerOfMany(("127.0.0.1", 0), Page)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     for hosts in given.hosts:
         without = measure(hosts, given.seconds, server.server_port, rules=False)

@@ -1,7 +1,6 @@
 """What grows: one function for each, which yields the points of its curves."""
 
 import contextlib
-import http.server
 import json
 import os
 import subprocess
@@ -16,6 +15,7 @@ from bench.growth.measuring import cpu_s, minute_of, of_calls
 from bench.history import event
 from tests.chaos.growth import pss_mb
 from tests.helpers.fleet_pages import page_engine
+from tests.helpers.listening import Handler, ServerOfMany
 from tests.helpers.nvml import FakeNvml, h200
 from tests.helpers.ports import free_port
 from tests.helpers.reading import reader_pids
@@ -119,30 +119,20 @@ def _wait_loaded(made: Site, count: int) -> None:
         time.sleep(ASK_S)
 
 
-class _Page(http.server.BaseHTTPRequestHandler):
+class _Page(Handler):
     """Answers every host's page with the same document."""
 
     protocol_version = "HTTP/1.1"
-    body = json.dumps({"at": time.time(), "engines": [page_engine()]}).encode()
+    content = json.dumps({"at": time.time(), "engines": [page_engine()]}).encode()
 
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(self.body)))
-        self.end_headers()
-        self.wfile.write(self.body)
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
-class _Server(http.server.ThreadingHTTPServer):
-    request_queue_size = 512
+    def reply(self) -> None:
+        """Answer."""
+        self.answer(200, self.content, "application/json")
 
 
 def hosts(counts: Sequence[int]) -> Points:
     """Hosts that `vllmd fleet status` asks, on as many loopback addresses."""
-    server = _Server(("0.0.0.0", 0), _Page)
+    server = ServerOfMany(("0.0.0.0", 0), _Page)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     for count in counts:
         with folder() as where:

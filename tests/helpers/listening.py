@@ -36,6 +36,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+class ServerOfMany(http.server.ThreadingHTTPServer):
+    """A server to which hundreds connect at once."""
+
+    request_queue_size = 1024
+
+
 @contextmanager
 def listening(
     handler: type[Handler], port: int = 0, tls: ssl.SSLContext | None = None
