@@ -105,8 +105,7 @@ class Box:
             if state != "ready":
                 return None
             found = self.engine()
-            serves = found["state"] == "ready" and found["run_id"] != other_than
-            return found if serves else None
+            return found if found["up"] and found["run_id"] != other_than else None
 
         return wait_for("a ready engine", ask, limit_s)
 

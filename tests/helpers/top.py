@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from textual import events
+from textual.keys import key_to_character
 from textual.pilot import Pilot
 
 from tests.helpers.make import gpu_figures
@@ -90,6 +92,12 @@ class Screen:
         for key in keys:
             await self._pilot.press(key)
             await self.look()
+
+    async def paste_keys(self, *keys: str) -> None:
+        """Press keys so fast that all come in one read of the terminal."""
+        for key in keys:
+            self.app.post_message(events.Key(key, key_to_character(key)))
+        await self.look()
 
     async def click(self, part: str, column: int, line: int) -> None:
         await self._pilot.click(part, offset=(column, line))

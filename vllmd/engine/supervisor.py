@@ -295,6 +295,9 @@ class Supervisor(GroupedEngine):
         if record is None and await runs.lives_on():
             self.detach()
             return None
+        self._state.is_over = (
+            True  # red at once: to end what is left, and to explain it, takes long
+        )
         ended = exits.from_record(record) if record else await runs.how_it_ended(client.run)
         client.close()
         self._client = None
@@ -335,7 +338,6 @@ class Supervisor(GroupedEngine):
 
     async def _account(self, ended: Exit) -> None:
         """Write down an end, once, and clean up after it."""
-        self._state.is_over = True  # red at once: on a busy host it takes seconds to explain it
         run, context = self._parts.runs.record(), self._settings.context
         ended, printed = await self._parts.runs.explain(ended, run)
         if run is not None and not ended.requested and not self._state.counted(ended):

@@ -9,6 +9,7 @@ from tests.helpers.make import spec
 from tests.helpers.scene import Scene, running
 from tests.helpers.shims import FakeShim
 from vllmd.engine.exits import Exit
+from vllmd.engine.process import orphans
 from vllmd.engine.process.shim_client import ShimClient
 from vllmd.engine.runs import Runs
 from vllmd.engine.state_machine import State
@@ -128,6 +129,32 @@ async def test_run_that_has_ended_is_red_while_it_is_looked_into_why(
         go_on.set()
         await scene.until_state(State.BACKOFF)
         assert not scene.supervisor.status.is_over
+
+
+async def test_run_whose_shim_was_killed_is_red_while_what_it_left_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that cannot be killed keeps it there until a reboot."""
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(run: RunRecord) -> list[str]:
+        asked.set()
+        await go_on.wait()
+        return []
+
+    monkeypatch.setattr(orphans, "kill", slow)
+    async with running(Scene(tmp_path)) as scene:
+        await scene.until_state(State.READY)
+        shim = scene.spawner.last
+        shim.process.kill()
+        shim.process.wait(5)
+        shim.vanish()
+        await asyncio.wait_for(asked.wait(), 5)
+        assert not scene.supervisor.status.up
+        assert ready([scene.supervisor.status]).status_code == 503
+        go_on.set()
+        await scene.until_state(State.BACKOFF)
+        assert dict(scene.supervisor.status.exits) == {("shim_lost", False): 1}
 
 
 async def test_run_end_is_on_the_disk_before_its_run_is_forgotten(

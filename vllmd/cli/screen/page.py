@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.widgets import Input
 
@@ -24,8 +24,19 @@ if TYPE_CHECKING:
 _ALWAYS = ("? help", "q quit")
 _LOCAL = frozenset("lwrdux")
 """Keys of what can be done to this host's daemon only."""
+_EDITING = frozenset({"leave", "edge", "open", "step"})
+"""Actions whose keys belong to the word while it is asked for, such as Backspace."""
 Picked = tuple[Host, Engine]
 """An engine that is meant, and whose it is."""
+
+
+def keys_at_once(*keys: tuple[str, str, str]) -> list[BindingType]:
+    """Return bindings that are carried out as they are read, before the next key is looked at.
+
+    Those of Textual's other kind go to the page and back first: of "/r" that is typed in one go
+    the r was then the command, and not the word's first letter.
+    """
+    return [Binding(key, action, text, priority=True) for key, action, text in keys]
 
 
 class ScreenPage(Screen[None]):
@@ -38,7 +49,7 @@ class ScreenPage(Screen[None]):
     #word:focus { border: none; background: ansi_default; }
     #below { height: 2; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
+    BINDINGS: ClassVar[list[BindingType]] = keys_at_once(
         ("up,k", "move(-1)", "up"),
         ("down,j", "move(1)", "down"),
         ("pageup,ctrl+b", "page(-1)", "a screen up"),
@@ -58,7 +69,7 @@ class ScreenPage(Screen[None]):
         ("p", "pause", "stop the picture"),
         ("question_mark,h,f1", "help", "help"),
         ("q,ctrl+c,f10", "leave_all", "quit"),
-    ]
+    )
     FOLLOWS: ClassVar[bool] = False
     """Whether the end of the middle is followed."""
     AUTO_FOCUS = ""
@@ -188,6 +199,10 @@ class ScreenPage(Screen[None]):
 
     # --- keys ------------------------------------------------------------------------------------
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Tell whether a key is a command now, and none of the word that is asked for."""
+        return self.is_mounted and not (action in _EDITING and self.query_one(Input).display)
+
     def action_move(self, count: int) -> None:
         """Go up or down."""
         self.said = ""
@@ -222,8 +237,9 @@ class ScreenPage(Screen[None]):
                 self.redraw()
 
     @on(Input.Submitted)
-    def keep_word(self) -> None:
-        """Go on with the word."""
+    def keep_word(self, event: Input.Submitted) -> None:
+        """Go on with the word, also when Enter came before its last letter was taken."""
+        self.word = event.value
         self._close_word()
 
     def _close_word(self) -> None:

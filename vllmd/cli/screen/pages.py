@@ -10,7 +10,7 @@ from vllmd.cli import terminal
 from vllmd.cli.screen import engine_view, tabs
 from vllmd.cli.screen.hosts import Host
 from vllmd.cli.screen.lines import Lines, Row, plain
-from vllmd.cli.screen.page import Picked, ScreenPage
+from vllmd.cli.screen.page import Picked, ScreenPage, keys_at_once
 
 TABS = ("Engines", "GPUs", "Requests", "Events", "Cost")
 ENGINES, GPUS, REQUESTS, EVENTS, COST = range(5)
@@ -20,7 +20,7 @@ FEW_ALERTS, MANY_ALERTS, TALL = 3, 8, 36
 class TabsPage(ScreenPage):
     """The first page."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
+    BINDINGS: ClassVar[list[BindingType]] = keys_at_once(
         *(
             (key, f"tab({index})", TABS[index])
             for index, key in enumerate(("1,f2", "2,f3", "3,f4", "4,f5", "5,f6"))
@@ -29,7 +29,7 @@ class TabsPage(ScreenPage):
         ("shift+tab,left", "step(-1)", "the tab before"),
         ("enter", "open", "open"),
         ("s", "sort", "sort"),
-    ]
+    )
 
     def __init__(self) -> None:
         super().__init__()

@@ -50,3 +50,17 @@ async def test_page_takes_what_is_typed_fast_as_the_word_and_not_as_commands() -
         await screen.press("r")
         assert page.word == "r"
         assert screen.ran == []
+
+
+async def test_page_takes_keys_of_one_read_in_their_order() -> None:
+    """Of "/r" the r is a letter, also where the page has not drawn the line for it yet."""
+    async with top(SceneSource("eight-gpus")) as screen:
+        await screen.paste_keys("slash", *"coder", "enter")
+        assert screen.page.word == "coder"
+        assert "chat " not in screen.page.body.text()
+        assert screen.ran == []
+        await screen.press("slash", *"coder", "home", "x", "end", "backspace", "q")
+        assert screen.page.word == "xcodeq"  # keys of the line, not of the page
+        await screen.press("escape")
+        await screen.paste_keys("down", "enter", "l", "slash", *"word")
+        assert (type(screen.page).__name__, screen.page.word) == ("LogPage", "word")
