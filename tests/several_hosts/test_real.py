@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.hosts import API, Hosts, hosts
+from tests.helpers.hosts import API, Host, Hosts, hosts
 from tests.helpers.real import program_and_model
 from tests.several_hosts.conftest import Fault
 
@@ -64,6 +64,13 @@ def made(
     yield from real(tmp_path_factory.mktemp(request.param), request.param)
 
 
+def _is_idle(host: Host) -> bool:
+    """Whether vLLM's own page shows no request on any rank."""
+    lines = host.get("/metrics", API)[1].splitlines()
+    running = [line.split()[-1] for line in lines if line.startswith("vllm:num_requests_running{")]
+    return bool(running) and not any(map(float, running))
+
+
 def test_group_serves_and_a_member_is_ready_without_an_api(made: Hosts) -> None:
     assert made.head.ask(60) == 200
     assert made.members[0].get("/ready/big")[0] == 200
@@ -91,6 +98,8 @@ def test_rank_that_hangs_is_found_behind_a_green_head(made: Hosts, noted: Fault)
     """
     before, member = made.generation, made.members[0]
     assert [made.head.ask(60, x_data_parallel_rank=str(rank)) for rank in (0, 1)] == [200, 200]
+    # a request that the page still shows is another sign of a hang, and a sooner one
+    made.wait("a page without requests", lambda: _is_idle(made.head), 30)
     with noted(made, "a rank hangs"):
         for pid in member.processes("EngineCore_DP1"):
             os.kill(pid, signal.SIGSTOP)
