@@ -20,7 +20,7 @@ from vllmd.importing.containers.options import (
     publish,
     volume,
 )
-from vllmd.importing.containers.spec import CDI, ContainerSpec, gpus_of, visible_of
+from vllmd.importing.containers.spec import ContainerSpec, gpus_of
 from vllmd.importing.launch import Mount
 from vllmd.importing.surroundings import Notes, Surroundings, join
 from vllmd.importing.unknown import Place, as_written, is_unknown
@@ -261,12 +261,7 @@ def _gpus(spec: ContainerSpec, service: Table, notes: Notes, source: str) -> Non
             chosen = (*(chosen or ()), *(part for one in ids for part in one.split(",")))
         elif count is not None and count != "all":
             chosen = gpus_of(count)
+    spec.gpus = chosen
     for each in map(str, items_in(service, "devices")):
-        if each.startswith(CDI):
-            chosen = (*(chosen or ()), each)
-        else:
-            device(each, f"devices: {as_written(each)}", spec)
-    if chosen is not None:
-        names = tuple(each.removeprefix(CDI) for each in chosen)
-        chosen = None if "all" in names else names
-    spec.gpus = chosen if chosen is not None else visible_of(spec.variables)
+        device(each, f"devices: {as_written(each)}", spec)
+    spec.settle_gpus()

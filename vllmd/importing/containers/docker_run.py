@@ -18,7 +18,7 @@ from vllmd.importing.containers.options import (
     publish,
     volume,
 )
-from vllmd.importing.containers.spec import CDI, ContainerSpec, gpus_of, is_of_vllm, visible_of
+from vllmd.importing.containers.spec import ContainerSpec, gpus_of, is_of_vllm
 from vllmd.importing.known_commands import CONTAINER_ENGINES
 from vllmd.importing.surroundings import Notes, Surroundings, join
 from vllmd.importing.unknown import Place, as_written, is_unknown, mark
@@ -168,8 +168,7 @@ def spec_of(
     only = dict.fromkeys(name for name, _ in options if name in _SILENT - {"name", "restart"})
     if only:
         spec.remark(f"of the container only: --{', --'.join(only)}")
-    if spec.gpus is None:
-        spec.gpus = visible_of(spec.variables)
+    spec.settle_gpus()
     return spec
 
 
@@ -241,11 +240,7 @@ def _gpus(value: str, reading: _Reading) -> None:
 
 
 def _device(value: str, reading: _Reading) -> None:
-    if value.startswith(CDI):
-        if value != f"{CDI}all":
-            reading.spec.gpus = (*(reading.spec.gpus or ()), value.removeprefix(CDI))
-    else:
-        device(value, f"--device {as_written(value)}", reading.spec)
+    device(value, f"--device {as_written(value)}", reading.spec)
 
 
 def _mount(value: str, reading: _Reading) -> None:

@@ -2,7 +2,7 @@
 
 import re
 
-from vllmd.importing.containers.spec import ContainerSpec
+from vllmd.importing.containers.spec import CDI, ContainerSpec
 from vllmd.importing.launch import Mount
 from vllmd.importing.surroundings import Notes, Surroundings, join
 from vllmd.importing.unknown import Place, as_written, is_unknown, mark
@@ -101,7 +101,10 @@ _ONE_GPU = re.compile(r"/dev/(nvidia\d+|dri/(renderD|card)\d+|accel/\w+)|[\w.]+/
 
 
 def device(path: str, what: str, spec: ContainerSpec) -> None:
-    """Say that a container was given one GPU of the host by its file, whose number is not known."""
+    """Take a GPU by its name; of one that is given by its file the number is not known: say so."""
+    if path.startswith(CDI):
+        spec.gpus = (*(spec.gpus or ()), path)
+        return
     outside = path.partition(":")[0]
     if _ONE_GPU.fullmatch(outside) and not outside.endswith("=all"):
         name = "CUDA_VISIBLE_DEVICES" if "nvidia" in outside else "HIP_VISIBLE_DEVICES"

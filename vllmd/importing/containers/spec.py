@@ -17,6 +17,8 @@ from vllmd.importing.unknown import Place, as_written, is_unknown
 WORKSPACE = "/vllm-workspace"
 """Source: WORKDIR of vLLM's Dockerfile."""
 _ENTRYPOINT = ("vllm", "serve")
+CDI = "nvidia.com/gpu="
+"""What a GPU's name begins with in a specification of CDI."""
 
 
 @attrs.define(kw_only=True)
@@ -41,6 +43,7 @@ class ContainerSpec:
     host_network: bool = False
     cluster: bool = False
     gpus: tuple[str, ...] | None = None
+    """Those that it was given; None: all."""
     folder: str | None = None
     autostart: bool = True
     """It runs, and is not only there to be started."""
@@ -50,6 +53,12 @@ class ContainerSpec:
         """Note what is not taken over, and why."""
         if text not in self.remarks:
             self.remarks.append(text)
+
+    def settle_gpus(self) -> None:
+        """Let it have the GPUs that it was given, or those that NVIDIA's variable names."""
+        given = tuple(each.removeprefix(CDI) for each in self.gpus or ())
+        unsaid = self.gpus is None or "all" in given
+        self.gpus = visible_of(self.variables) if unsaid else given
 
 
 @attrs.frozen
@@ -167,10 +176,6 @@ def _is_program(word: str) -> bool:
     """Tell what nobody names a model: a shell, or Python."""
     name = word.rsplit("/", 1)[-1]
     return name in SHELLS or bool(re.fullmatch(r"python[\d.]*", name))
-
-
-CDI = "nvidia.com/gpu="
-"""What a GPU's name begins with in a specification of CDI."""
 
 
 def gpus_of(text: str) -> tuple[str, ...] | None:

@@ -98,3 +98,18 @@ def test_file_of_one_gpu_is_said_and_those_of_all_are_not() -> None:
         assert spec is not None
         (said,) = spec.remarks
         assert f"set env.{name}_VISIBLE_DEVICES" in said
+
+
+@pytest.mark.parametrize(
+    ("options", "gpus"),
+    [
+        ("--device nvidia.com/gpu=1 --device nvidia.com/gpu=GPU-a", ("1", "GPU-a")),
+        ("--device nvidia.com/gpu=0 --device nvidia.com/gpu=all", None),
+        ("--device nvidia.com/gpu=all -e NVIDIA_VISIBLE_DEVICES=3", ("3",)),
+        ("--gpus 0 -e NVIDIA_VISIBLE_DEVICES=3", ()),
+    ],
+)
+def test_gpus_may_be_given_by_their_names(options: str, gpus: tuple[str, ...] | None) -> None:
+    spec = read(f"docker run {options} {IMAGE} m")
+    assert spec is not None
+    assert spec.gpus == gpus
