@@ -51,7 +51,7 @@ def specs_of_compose(
     profiles: Sequence[str],
     around: Surroundings,
     notes: Notes,
-    up: "ComposeUp | None" = None,
+    up: ComposeUp | None = None,
 ) -> list[ContainerSpec]:
     """Return the containers of vLLM's services; those of others are named.
 

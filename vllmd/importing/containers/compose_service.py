@@ -26,48 +26,20 @@ from vllmd.importing.surroundings import Notes, Surroundings, join
 from vllmd.importing.unknown import Place, as_written, is_unknown
 from vllmd.importing.yaml_values import Items, Table, Text, items_in, table_in, text_of
 
-_SILENT = frozenset(
-    {
-        "image",
-        "build",
-        "container_name",
-        "command",
-        "entrypoint",
-        "environment",
-        "env_file",
-        "ports",
-    }
-    | {"volumes", "network_mode", "networks", "deploy", "gpus", "runtime", "ipc", "shm_size"}
-    | {
-        "profiles",
-        "restart",
-        "healthcheck",
-        "working_dir",
-        "extends",
-        "depends_on",
-        "labels",
-        "tty",
-    }
-    | {"stdin_open", "init", "logging", "pull_policy", "platform", "hostname", "expose", "devices"}
-    | {
-        "security_opt",
-        "cap_add",
-        "privileged",
-        "group_add",
-        "extra_hosts",
-        "scale",
-        "user",
-        "annotations",
-    }
-    | {"stop_grace_period", "stop_signal", "links", "attach", "secrets", "configs"}
-)
-
 _OF_CONTAINERS = frozenset(
     {"networks", "depends_on", "labels", "logging", "security_opt", "cap_add", "privileged"}
     | {"group_add", "extra_hosts", "links", "configs", "stop_grace_period", "runtime"}
     | {"pull_policy", "platform", "hostname", "expose", "init", "tty", "stdin_open"}
 )
 """Keys that mean nothing outside of a container, or what vllmd does by itself."""
+_KNOWN = frozenset(
+    {"image", "build", "container_name", "command", "entrypoint", "environment", "env_file"}
+    | {"ports", "volumes", "network_mode", "deploy", "gpus", "devices", "ipc", "shm_size"}
+    | {"profiles", "restart", "healthcheck", "working_dir", "extends", "scale", "user", "secrets"}
+    | {"annotations", "attach", "stop_signal"}
+    | _OF_CONTAINERS
+)
+"""Keys that are read, or of which nothing has to be said one by one."""
 _OF_RESERVATIONS = frozenset({"devices", "cpus", "memory", "pids"})
 _OF_DEPLOY = frozenset(
     {"resources", "replicas", "mode", "restart_policy", "update_config", "rollback_config"}
@@ -137,7 +109,7 @@ def _remarks(spec: ContainerSpec, service: Table, notes: Notes) -> None:
     if only:
         spec.remark(f"of the container only: {', '.join(only)}")
     for key in service:
-        if key not in _SILENT and not key.startswith("x-"):
+        if key not in _KNOWN and not key.startswith("x-"):
             spec.remark(f"left out: {key}: {_short(service[key])}: of the container")
     replicas = replicas_of(service)
     if replicas not in (None, "1"):
