@@ -4,7 +4,7 @@ Source: vllm/examples/online_serving/chart-helm and production-stack/helm of the
 templates say what becomes of each value.
 """
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any
 
 from vllmd.importing.containers.options import SHARED_MEMORY
@@ -48,6 +48,7 @@ _OF_STACK = frozenset(
     | {"serviceAccountName", "priorityClassName", "resources", "annotations", "podAnnotations"}
 )
 """What the chart makes nothing of that vLLM would see, and what is read. Source: its README."""
+_OF_IMAGE = frozenset({"repository", "tag", "command", "pullPolicy"})
 _TEMPLATE = "'helm template' writes the manifests: import these"
 
 
@@ -60,21 +61,11 @@ def is_values(table: Table) -> bool:
 
 def specs_of_values(table: Table, source: str, notes: Notes) -> list[ContainerSpec]:
     """Return the containers that the charts make of their values."""
-    models = items_in(table, "servingEngineSpec", "modelSpec")
     stack = table_in(table, "servingEngineSpec")
-    if models and "enableEngine" in stack and not _is(stack["enableEngine"]):
-        at = Place(source, stack.at("enableEngine"))
-        notes.refuse(at, "enableEngine is not true: the chart starts no engine: set it if it is to")
-        return []
-    for key in stack:
-        if models and key not in _OF_STACK:
-            notes.refuse(Place(source, stack.at(key)), f"{key} is not read: {_TEMPLATE}")
-    if models:
-        return [_model(table_in(each), table, source, notes) for each in models]
+    if items_in(stack, "modelSpec"):
+        return _models(stack, source, notes)
     image = table_in(table, "image")
-    for key in image:
-        if key not in ("repository", "tag", "command", "pullPolicy"):
-            notes.refuse(Place(source, image.at(key)), f"image.{key} is not read: {_TEMPLATE}")
+    _refuse_others(image, _OF_IMAGE, source, notes, "image.")
     place = Place(source, image.at("command"))
     spec = ContainerSpec(
         image=f"{text_of(image.get('repository'))}:{text_of(image.get('tag')) or 'latest'}",
@@ -96,6 +87,15 @@ def specs_of_values(table: Table, source: str, notes: Notes) -> list[ContainerSp
     return [spec]
 
 
+def _refuse_others(
+    table: Table, known: Container[str], source: str, notes: Notes, before: str = ""
+) -> None:
+    """Refuse the keys that are not known; `before` is what their names begin with."""
+    for key in table:
+        if key not in known:
+            notes.refuse(Place(source, table.at(key)), f"{before}{key} is not read: {_TEMPLATE}")
+
+
 def _data(what: str) -> Mount:
     return Mount("/data", None, f"{what} (--mount /data=FOLDER names its folder here)")
 
@@ -106,10 +106,19 @@ def _replicas(count: str | None, spec: ContainerSpec) -> None:
         spec.remark(f"replicaCount: {count}: this is one of them: import it on each host")
 
 
-def _model(model: Table, table: Table, source: str, notes: Notes) -> ContainerSpec:
+def _models(stack: Table, source: str, notes: Notes) -> list[ContainerSpec]:
+    """Return the models of the production stack."""
+    if "enableEngine" in stack and not _is(stack["enableEngine"]):
+        at = Place(source, stack.at("enableEngine"))
+        notes.refuse(at, "enableEngine is not true: the chart starts no engine: set it if it is to")
+        return []
+    _refuse_others(stack, _OF_STACK, source, notes)
+    return [_model(table_in(each), stack, source, notes) for each in items_in(stack, "modelSpec")]
+
+
+def _model(model: Table, stack: Table, source: str, notes: Notes) -> ContainerSpec:
     """Return one model of the production stack."""
     place = Place(source, model.line)
-    stack = table_in(table, "servingEngineSpec")
     image = f"{text_of(model.get('repository')) or 'vllm/vllm-openai'}:{text_of(model.get('tag'))}"
     name = text_of(model.get("name")) or "vllm"
     spec = ContainerSpec(image=image, place=place, name=name, cluster=True)
@@ -144,9 +153,7 @@ def _model(model: Table, table: Table, source: str, notes: Notes) -> ContainerSp
             "say; without it vLLM takes the first"
         )
     _replicas(text_of(model.get("replicaCount")), spec)
-    for key in model:
-        if key not in _OF_MODEL | _OF_CLUSTER:
-            notes.refuse(Place(source, model.at(key)), f"{key} is not read: {_TEMPLATE}")
+    _refuse_others(model, _OF_MODEL | _OF_CLUSTER, source, notes)
     return spec
 
 
