@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 
-from vllmd.importing.shell.patterns import expression_of, matches
+from vllmd.importing.shell.patterns import expression_of
 from vllmd.importing.shell.state import ShellState, Value
 from vllmd.importing.unknown import is_unknown, mark
 from vllmd.importing.variables import OF_HF_TOKEN
@@ -197,15 +197,16 @@ class Parameters:
 
 def _without(value: str, operator: str, word: str, text: Callable[[str], str]) -> str:
     longest = word.startswith(operator)
-    pattern = text(word.removeprefix(operator))
+    pattern = re.compile(expression_of(text(word.removeprefix(operator))), re.DOTALL)
     cuts = range(len(value) + 1)
     order = list(cuts)
     if (operator == "#") == longest:
         order.reverse()
     for cut in order:
-        part, rest = (value[:cut], value[cut:]) if operator == "#" else (value[cut:], value[:cut])
-        if matches(part, pattern):
-            return rest
+        if operator == "#" and pattern.fullmatch(value, 0, cut):
+            return value[cut:]
+        if operator == "%" and pattern.fullmatch(value, cut):
+            return value[:cut]
     return value
 
 
