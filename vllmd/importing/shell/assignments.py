@@ -8,7 +8,6 @@ from vllmd.importing.shell.parser import ASSIGNMENT, parse
 from vllmd.importing.shell.state import ShellState
 from vllmd.importing.shell.substitution import substitute
 from vllmd.importing.shell.syntax import Simple, Word
-from vllmd.importing.surroundings import join
 from vllmd.importing.unit import variables_in
 
 
@@ -116,10 +115,7 @@ def _export_file(word: Word, state: ShellState) -> None:
     """Take the variables of a file: ``export $(grep -v '^#' .env | xargs)``."""
     found = re.search(r"(?:cat|grep|sed|<)[^|]*?\s*([^\s'\"|]+)\s*(?:\||\))", word.text)
     path = Expansion(state, word.line, substitute).text(found[1]) if found else ""
-    whole = join(state.folder or state.surroundings.folder or "", path)
-    text = state.written.get(whole)
-    if text is None and whole.startswith("/"):
-        text = state.surroundings.files.read(whole)
+    text = state.text_of(path)
     if text is None:
         state.notes.refuse(
             state.place(word.line),

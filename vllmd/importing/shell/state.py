@@ -107,11 +107,9 @@ class ShellState:
 
     def text_of(self, path: str) -> str | None:
         """Return what is in a file that can be read here, or was written by the script."""
-        whole = join(self.folder or self.surroundings.folder or "", path)
-        if whole in self.written:
-            self.read.add(whole)
-            return self.written[whole]
-        return self.surroundings.files.read(whole) if whole.startswith("/") else None
+        whole = self._whole(path)
+        known = whole in self.written or whole.startswith("/")
+        return self.inside().files.read(whole) if known else None
 
     def inside(self) -> Surroundings:
         """Return the surroundings as a command of the script finds them."""
@@ -121,10 +119,13 @@ class ShellState:
 
     def is_there(self, path: str) -> bool:
         """Tell whether a file can be read here, or was written by the script."""
-        whole = join(self.folder or self.surroundings.folder or "", path)
+        whole = self._whole(path)
         if whole in self.written:
             return True
         return whole.startswith("/") and self.surroundings.files.read(whole) is not None
+
+    def _whole(self, path: str) -> str:
+        return join(self.folder or self.surroundings.folder or "", path)
 
     def copy(self) -> "ShellState":
         """Return a state that changes by itself; what is noted and found stays common."""
