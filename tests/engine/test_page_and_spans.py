@@ -3,6 +3,7 @@
 import json
 import re
 import secrets
+import statistics
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,8 @@ from tests.helpers.tracing import trace_headers
 from tests.helpers.used import ELSEWHERE, used_names
 
 BOUND_S = 0.25
+TIMES_ON_THE_WAY = 10
+"""On a busy host a client is late; how late, a request tells with which the engine has no work."""
 """What a client's clock may show more than the engine's: HTTP, JSON and a busy machine."""
 
 DASHBOARDS = Path(__file__).parents[1] / "data" / "dashboards" / "vllm-0.32.json"
@@ -46,6 +49,13 @@ def stream(made: Site, model: str, headers: Mapping[str, str]) -> tuple[float, f
     return first, time.monotonic() - began, tokens
 
 
+def without_engine(made: Site) -> float:
+    """Ask for the models; returns seconds."""
+    began = time.monotonic()
+    made.client().models.list()
+    return time.monotonic() - began
+
+
 def sequences(made: Site) -> float:
     return made.samples(SEQUENCES).get(("tiny",), 0.0)
 
@@ -66,6 +76,7 @@ def test_spans_tell_what_clients_measured(real: Site) -> None:
     e2e, first = sums(real, "e2e"), sums(real, "time_to_first_token")
     tokens = real.samples("vllmd_span_tokens_total")
     measured: dict[str, list[tuple[float, float, int]]] = {}
+    on_the_way_s: list[float] = []
     for model, adapter in (
         ("tiny", "tiny"),
         ("domain", "domain"),
@@ -77,8 +88,9 @@ def test_spans_tell_what_clients_measured(real: Site) -> None:
         for _ in range(4):
             headers = trace_headers(adapter, sampled=False)
             measured.setdefault(label, []).append(stream(real, model, headers))
+            on_the_way_s.append(without_engine(real))
     wait_for("spans", lambda: sequences(real) == before + 20, 20)
-    worst = 0.0
+    worst, bound_s = 0.0, BOUND_S + TIMES_ON_THE_WAY * statistics.fmean(on_the_way_s)
     for label, taken in measured.items():
         key = (label, "tiny")
         assert real.samples(REQUESTS)[key] - count.get(key, 0) == len(taken)
@@ -89,13 +101,13 @@ def test_spans_tell_what_clients_measured(real: Site) -> None:
             spans_s = (sums(real, name)[label] - earlier.get(label, 0)) / len(taken)
             client_s = sum(each[index] for each in taken) / len(taken)
             assert 0 < spans_s < client_s + 0.005, (label, name, spans_s, client_s)
-            assert client_s - spans_s < BOUND_S, (label, name, spans_s, client_s)
+            assert client_s - spans_s < bound_s, (label, name, spans_s, client_s, bound_s)
             worst = max(worst, client_s - spans_s)
     assert real.samples("vllmd_span_unknown_adapter_total")["tiny",] >= 4
     assert real.samples("vllmd_span_invalid_total") == {}
     REPORT.append(
         f"spans against clients, 20 requests by 3 adapters: counts and tokens equal, mean times "
-        f"at most {worst * 1000:.0f} ms shorter than clients saw (bound {BOUND_S * 1000:.0f} ms)"
+        f"at most {worst * 1000:.0f} ms shorter than clients saw (bound {bound_s * 1000:.0f} ms)"
     )
 
 

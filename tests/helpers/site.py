@@ -67,7 +67,7 @@ def skip_or_fail(reason: str) -> NoReturn:
     pytest.skip(reason)
 
 
-def wait_for(what: str, ask: Callable[[], T | None], timeout_s: float = 30.0) -> T:
+def wait_for(what: str, ask: Callable[[], T | None], timeout_s: float = 60.0) -> T:
     """Ask until the answer is true."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
