@@ -121,7 +121,7 @@ class Consequences:
             return
         if run_id == kept.run_id:
             return self.withhold_again(kept, run_id)
-        answers.withhold(kept.wrong if _is_same(kept.withheld, computed_by) else None)
+        answers.withhold(kept.wrong if is_same(kept, computed_by) else None)
 
     def let_come(self) -> None:
         """Keep no requests away any more, and end no run that was not asked to end yet."""
@@ -144,7 +144,7 @@ class Consequences:
             answers.end(kept.ending, kept.wrong)
 
 
-def _is_same(before: str | None, now: str) -> bool:
-    """Tell whether the same computes: a command, and GPUs where both times they were read."""
-    (own, *gpus), (own_before, *gpus_before) = now.split(), (before or "nothing").split()
+def is_same(kept: KeptProbe, now: str) -> bool:
+    """Tell whether what requests are kept from computes: its command, and GPUs that were read."""
+    (own, *gpus), (own_before, *gpus_before) = now.split(), (kept.withheld or "nothing").split()
     return own == own_before and (gpus == gpus_before or not gpus or not gpus_before)

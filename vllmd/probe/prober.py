@@ -24,7 +24,7 @@ from vllmd.events.probe import (
 from vllmd.probe import reference as references
 from vllmd.probe.answer import PromptAnswer
 from vllmd.probe.asking import Asker, NotApplicableError, NotAskedError
-from vllmd.probe.consequences import Consequences
+from vllmd.probe.consequences import Consequences, is_same
 from vllmd.probe.due import RETRY_S, Due, Sight
 from vllmd.probe.identity import AnswersIdentity, carried
 from vllmd.probe.judge import Judgement, judge, limit_of
@@ -41,6 +41,16 @@ MOST_SHOWN = 1000.0
 
 VLLMD = "vllmd"
 """Who recorded answers that no user did."""
+
+_OLDER = (
+    "its answers are not looked at: it runs with another command than it is configured with, and "
+    "was not asked before that changed: 'vllmd restart {name}'"
+)
+_WITHHELD = (
+    "its answers are not recorded: this run takes no requests as they were wrong, and what they "
+    "were compared with is gone, or of another model. Restart it, or, if they are right, 'vllmd "
+    "probe {name} --record'"
+)
 
 _log = structlog.get_logger()
 
@@ -239,12 +249,12 @@ class Prober:
         try:
             now = await self._identity_of(asker, status)
             if now is None:
-                return self._leave_older(sight)
+                return self._leave(sight, _OLDER)
             reference = self._kept.reference
             if record_by is not None or reference is None or self._is_other(now, reference):
                 carried = self._kept.wrong is not None and self._kept.run_id != run_id
                 if record_by is None and answers.wrong is not None and not carried:
-                    return self._leave_withheld(sight)
+                    return self._leave(sight, _WITHHELD)
                 await self._record(looking, now, why, record_by, run_id)
             else:
                 found = await looking.look(reference, self._limit(reference, now))
@@ -260,25 +270,13 @@ class Prober:
             return f"its answers cannot be looked at: {error}"
         self._not_applicable = None
         self._due.asked(sight)
+        self._kept = self._identity.kept_in(self._kept)
         self._file.save(references.to_json(self._kept))
         return None
 
-    def _leave_withheld(self, sight: Sight) -> str:
-        """Take nothing for right by itself of a run that is known to answer wrong."""
-        self._found = (
-            "its answers are not recorded: this run takes no requests as they were wrong, and what "
-            "they were compared with is gone, or of another model. Restart it, or, if they are "
-            f"right, 'vllmd probe {self._engine.name} --record'"
-        )
-        self._due.wait(sight, self._config.every_s)
-        return self._found
-
-    def _leave_older(self, sight: Sight) -> str:
-        """Say nothing of the answers of a run of which nobody knows what they depend on."""
-        self._found = (
-            "its answers are not looked at: it runs with another command than it is configured "
-            f"with, and was not asked before that changed: 'vllmd restart {self._engine.name}'"
-        )
+    def _leave(self, sight: Sight, why: str) -> str:
+        """Look at nothing of a run now: say what is to be done first."""
+        self._found = why.format(name=self._engine.name)
         self._due.wait(sight, self._config.every_s)
         return self._found
 
@@ -309,7 +307,8 @@ class Prober:
         # as they are together with `status`: a reload may come in between
         engine, command, gpus = self._engine, self._command, self._view.gpus().names
         version = await asker.version()
-        return await self._identity.of(status, self._kept, engine, command, version, gpus)
+        kept, same = self._kept, is_same(self._kept, self._computed_by(status))
+        return await self._identity.of(status, kept, engine, command, version, gpus, as_kept=same)
 
     def _spend(self, run_id: str, found: Sequence[PromptAnswer]) -> None:
         prompt = sum(len(each.tokens) for each in found)

@@ -44,12 +44,15 @@ class KeptProbe:
     """The run that is to be ended for its answers, until another one was asked."""
     withheld: str | None = None
     """What computed wrong answers, if requests are kept from it: its command and its GPUs."""
+    identity: AnswersIdentity | None = None
+    """What the answers of `run_id` depend on; None if an older daemon asked it."""
 
 
 def to_json(kept: KeptProbe) -> dict[str, Any]:
     """Return it as it is kept."""
     reference = kept.reference
     fields = attrs.asdict(kept, recurse=False)
+    fields["identity"] = kept.identity.to_json() if kept.identity is not None else None
     if reference is not None:
         fields["reference"] = {
             **attrs.asdict(reference, recurse=False),
@@ -77,15 +80,16 @@ def from_json(record: Mapping[str, Any]) -> KeptProbe:
             float(found["recorded_at"]),
             str(found["by"]),
         )
-    at = record["asked_at"]
+    at, asked = record["asked_at"], record.get("identity")
     return KeptProbe(
         reference,
         None if at is None else float(at),
         _text(record["run_id"]),
         _text(record["wrong"]),
         int(record["restarts"]),
-        _text(record.get("ending")),  # a file of 0.1 has neither
+        _text(record.get("ending")),  # older files have neither, nor `identity`
         _text(record.get("withheld")),
+        None if asked is None else identity.from_json(asked),
     )
 
 

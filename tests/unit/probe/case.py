@@ -54,6 +54,11 @@ class Case:
         )
 
     @staticmethod
+    def engine_hash(text: str) -> str:
+        """Return the fingerprint of a command."""
+        return command.build(engine(text)).hash
+
+    @staticmethod
     def ready(run_id: str | None, **more: Any) -> EngineStatus:
         return status(run_id=run_id, requests_running=0, requests_waiting=0, **more)
 

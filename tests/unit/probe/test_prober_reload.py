@@ -1,7 +1,9 @@
 from pathlib import Path
 
+import pytest
+
 from tests.helpers.make import engine
-from tests.unit.probe.case import Case, asked
+from tests.unit.probe.case import Case, asked, wrong
 from vllmd.probe.status import AnswersVerdict
 
 
@@ -81,3 +83,23 @@ async def test_run_known_wrong_is_kept_from_requests_when_it_is_found_late(case:
     case.status = found
     await case.look()
     assert case.answers.wrong is not None
+
+
+@pytest.mark.parametrize("run_id", ["two", "three"])
+async def test_red_run_is_asked_again_after_a_reload_that_changes_its_command(
+    run_id: str, tmp_path: Path
+) -> None:
+    """By a daemon that begins with another command: of the run that was wrong, and of the next."""
+    drain = '[engines.chat.probe]\non_mismatch = "drain"'
+    case = Case(tmp_path, drain)
+    await wrong(case)
+    case.answers.over()
+    case.prober = case.made(f"max_num_seqs = 7\n{drain}")
+    older = case.engine_hash(drain)
+    case.status = case.ready(run_id, command_changed=True, command_hash=older)
+    assert await case.look() is AnswersVerdict.WRONG
+    assert case.answers.wrong is not None
+    case.vllm.seed = 1
+    await case.clock.advance(301)
+    assert await case.look() is AnswersVerdict.RIGHT, case.prober.status.found
+    assert case.answers.wrong is None

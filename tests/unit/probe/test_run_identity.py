@@ -52,3 +52,13 @@ async def test_run_of_another_command_is_known_if_it_was_right_before_only() -> 
     assert await of(RunIdentity(), older, "max_model_len = 10", right) == identity
     wrong = KeptProbe(reference, run_id="one", wrong="far")
     assert await of(RunIdentity(), older, kept=wrong) is None
+
+
+async def test_run_of_another_command_that_was_wrong_is_known_by_what_was_kept() -> None:
+    older, known = run("one", command_changed=True), RunIdentity()
+    identity = await of(known, run("one"))
+    kept = known.kept_in(KeptProbe(run_id="one", wrong="far"))
+    assert kept.identity == identity
+    assert await of(RunIdentity(), older, "max_model_len = 10", kept) == identity
+    assert await of(RunIdentity(), run("two", command_changed=True), kept=kept) is None
+    assert known.kept_in(KeptProbe(run_id="two")).identity is None
