@@ -116,9 +116,13 @@ class GroupPart(EngineGroup):
         return run or self._next
 
     def asked_by(self, address: str) -> None:
-        """Note who asked for the page: a host that does is there, and reaches this one."""
+        """Note who asked for the page: a host that does is there, and reaches this one.
+
+        An address that both have, as of a bridge (docker0), may be of this host's own containers.
+        """
+        own = ThisHost.look().all_addresses
         for peer in self.peers.values():
-            peer.asked_by(address)
+            peer.asked_by(address, own)
 
     def page(self) -> GroupPage:
         """Return what this host answers to the others."""

@@ -10,7 +10,7 @@ from vllmd.fleet.pages import HostPageError, HostPages
 from vllmd.groups.own import Identity, differences
 from vllmd.groups.page import GroupPage, from_json
 from vllmd.groups.reach import is_cut, literal, plain, resolve
-from vllmd.groups.rules import GroupPeer
+from vllmd.groups.rules import GONE_S, GroupPeer
 
 MAX_BYTES = 256 * 1024
 """Of one page."""
@@ -115,11 +115,14 @@ class PeerWatch:
         """Note that the engine made a step that needs this host: it is there, whoever hears it."""
         self._worked_at = at
 
-    def asked_by(self, address: str) -> None:
-        """Note that somebody asked for the own page: if it was this host, it is there."""
+    def asked_by(self, address: str, own: Collection[str] = ()) -> None:
+        """Note that somebody asked for the own page: if it was this host, it is there.
+
+        `own` are the addresses of the host that was asked.
+        """
         with contextlib.suppress(ValueError):  # it is no address
             address = plain(ip_address(address))
-        if address in self.addresses:
+        if address in self.addresses.difference(own):
             self._came_at = self._now()
 
     def begin(self) -> None:
@@ -144,12 +147,14 @@ class PeerWatch:
             found = [each for each in (at, *known_at) if each is not None]
             return 0.0 if at is None else max(now - max(found), 0.001)
 
+        comes = self._came_at is not None and now - self._came_at < GONE_S
         return GroupPeer(
             page=self.page,
             silent_s=since(self._silent_since),
             cut_s=since(self._cut_since, self._worked_at, self._came_at),
+            unanswered_s=since(self._cut_since, self._worked_at),
             unconnected_s=since(self._unconnected_since, self._worked_at),
-            is_reached=self._is_reached,
+            is_reached=self._is_reached or comes,
             problem=self.problem,
         )
 

@@ -18,7 +18,8 @@ from vllmd.util.loop_lag import LoopLag
 
 LAST_ASK_S = 60.0
 """So long before a generation is ended for a host that is cut off, a quiet engine is asked for a
-token, or a quarter of `hang_s` before: one that answers has not lost that host."""
+token, or a quarter of `hang_s` before: one that answers has not lost that host. So it is asked
+where only that host still hears this one: a token that does not come is a stall."""
 
 
 class GroupRanks:
@@ -66,7 +67,7 @@ class GroupRanks:
         limits = self._limits()
         end_s = limits.end_s
         last_s = max(limits.red_s, end_s - min(LAST_ASK_S, end_s / 4))
-        return self._is_data or any(p.known().cut_s >= last_s for p in self._peers.values())
+        return self._is_data or any(p.known().unanswered_s >= last_s for p in self._peers.values())
 
     def saw(self, reading: Reading) -> None:
         """Note what the head's page shows of its ranks."""

@@ -45,8 +45,12 @@ class GroupPeer:
     unconnected_s: float = 0.0
     """For how long no connection of the own run to that host was seen, nor a step with it; 0 if
     there is one."""
+    unanswered_s: float = 0.0
+    """The same, however lately it asked this one: of a network that is cut in one direction the
+    engine may still hang."""
     is_reached: bool = False
-    """Of a host that is not heard: whether something came back when it was asked last."""
+    """Of a host that is not heard: whether something came back when it was asked last, or it has
+    asked this one itself within `GONE_S`."""
     problem: str = ""
     """Why it does not answer, in words."""
 

@@ -1,9 +1,11 @@
 import asyncio
 
+import attrs
 import pytest
 
 from tests.helpers.clock import settle
 from tests.helpers.grouped import CUT_OFF, HOSTS, Grouped, Network
+from vllmd.config.group import ThisHost
 from vllmd.engine.group_interface import AwaitedHost
 from vllmd.engine.state_machine import State
 from vllmd.groups.rules import LOST_S
@@ -356,6 +358,25 @@ async def test_status_a_member_that_lacks_the_head_is_red_names_it_and_is_green_
     assert made.member.status().red is not None
     made.hear(1, 0)
     assert (made.member.status().red, made.member.status().awaited) == (None, None)
+
+
+@pytest.mark.parametrize("address", ["172.17.0.1", "::ffff:172.17.0.1"])
+async def test_address_that_both_hosts_have_is_no_sign_of_the_other(
+    address: str, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of docker0: a container of this host asks by it."""
+    made = Grouped()
+    await made.serving()
+    made.member.peers[0].page = attrs.evolve(made.head.page(), addresses=("172.17.0.1", HOSTS[0]))
+    await without_a_page_of_the_head(made, 7)
+    bridge = ThisHost("b", {"docker0": ("172.17.0.1",)})
+    monkeypatch.setattr(ThisHost, "look", lambda: bridge)
+    made.member.asked_by(address)
+    made.member.decide()
+    assert made.member.status().red is not None
+    made.member.asked_by(HOSTS[0])
+    made.member.decide()
+    assert made.member.status().red is None
 
 
 async def test_status_a_member_of_a_head_whose_vllmd_is_down_stays_green(

@@ -161,3 +161,6 @@ async def test_host_that_asks_is_there_whatever_does_not_come_back_from_it(
     known = peer.known()
     assert known.silent_s == 105
     assert known.cut_s == (5 if is_there else 105)
+    assert (known.unanswered_s, known.is_reached) == (105, is_there)
+    clock.now += 5
+    assert not peer.known().is_reached, "it has not asked for so long"

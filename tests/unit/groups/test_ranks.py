@@ -105,6 +105,34 @@ async def test_a_quiet_engine_is_asked_once_before_it_is_ended_for_a_host(
     asking.cancel()
 
 
+async def test_quiet_engine_is_asked_though_the_host_that_does_not_answer_still_asks(
+    network: Network,
+) -> None:
+    """What is cut in one direction alone may hang as well: a stall shows by a request alone."""
+    made, asked = Grouped(), []
+    await made.serving()
+    made.head.peers[1].look({HOSTS[1]})
+
+    async def ask(rank: int | None) -> str | None:
+        asked.append(rank)
+        await asyncio.Event().wait()
+        return None
+
+    made.head.use_probe(ask, heeds)
+    assert made.head.ranks is not None
+    asking = asyncio.ensure_future(made.head.ranks.run())
+    for _ in range(60):
+        await made.head.peers[1].ask(CUT_OFF, "")
+        made.clock.now += 9
+        made.head.asked_by(HOSTS[1])
+        made.head.decide()
+    assert asked == []
+    await made.clock.advance(60)
+    assert asked == [None]
+    assert made.head.status().red is None
+    asking.cancel()
+
+
 async def dead_rank(made: Grouped, seconds: float, idle: bool) -> None:
     """Have rank 1 do nothing for so long, while all others are busy."""
     made.own[1].gpus_busy, made.own[0].gpus_busy = True, True
@@ -149,11 +177,16 @@ async def test_a_dead_rank_whose_gpus_are_not_known_is_told_of_within_a_minute()
     ending.cancel()
 
 
-@pytest.mark.parametrize("reached", [True, False])
+@pytest.mark.parametrize(
+    ("cut", "asks", "reached"),
+    [(False, False, True), (None, False, False), (True, False, False), (True, True, True)],
+)
 async def test_a_dead_rank_of_a_host_whose_page_cannot_be_read_is_ended_unless_it_is_cut_off(
-    reached: bool, network: Network
+    cut: bool | None, asks: bool, reached: bool, network: Network
 ) -> None:
-    network.cut = None if not reached else False
+    """A host that asks this one itself is cut off in one direction alone, and is no more waited
+    for."""
+    network.cut = cut
     made = Grouped(mode="data")
     generation = await made.serving()
     ending = asyncio.ensure_future(made.head.until_end(generation))
@@ -171,6 +204,8 @@ async def test_a_dead_rank_of_a_host_whose_page_cannot_be_read_is_ended_unless_i
     for _ in range(30):
         await made.head.peers[1].ask(CUT_OFF, "")
         await made.clock.advance(5)
+        if asks:
+            made.head.asked_by(HOSTS[1])
         stands = {str(r): RankProgress(1, 0, 0) for r in range(2)}
         made.head.saw(Reading(made.clock.monotonic(), PageAnswer.PAGE, stands))
         made.head.decide()
