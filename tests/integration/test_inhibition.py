@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.alertmanager import Alertmanager, alertmanager, unquieted
+from tests.helpers.site import wait_for
 
 ENGINE = {"instance": "h:9840", "vllmd_engine": "chat"}
 GPU = {"instance": "h:9840", "uuid": "GPU-0", "gpu": "0"}
@@ -79,3 +80,19 @@ def test_model_without_a_replica_quiets_no_engine_of_another_model(made: Alertma
     ]
     made.tell(*((each, {}) for each in told))
     unquieted(made, {"h:9840": {"VllmdReplicasNone"}, **engines})
+
+
+def test_host_that_is_scraped_at_times_is_told_of_and_what_it_tells_as_well(
+    made: Alertmanager,
+) -> None:
+    flaps = {"alertname": "VllmdDown", "scraped": "at times", "instance": "h:9840"}
+    made.tell((flaps, {}), ({"alertname": "VllmdGpuLost", **GPU}, {}))
+    unquieted(made, {"h:9840": {"VllmdDown", "VllmdGpuLost"}})
+
+
+def test_host_that_is_down_now_is_told_of_once(made: Alertmanager) -> None:
+    down = {"alertname": "VllmdDown", "instance": "h:9840"}
+    made.tell((down, {}), ({**down, "scraped": "at times"}, {}))
+    wait_for("one kept quiet", lambda: any(quiet for _, quiet in made.quieted()))
+    (told,) = [labels for labels, quiet in made.quieted() if not quiet]
+    assert "scraped" not in told

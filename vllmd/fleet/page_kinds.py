@@ -54,7 +54,12 @@ KINDS: Mapping[str, Kind | Mapping[str, Any]] = {
     "vllm_version": _is_text,
     "command_changed": _is_flag,
     "wrong_answers": _is_there,
-    "probe": {"verdict": _is_text, "asked_at": is_number, "found": _is_text},
+    "probe": {
+        "verdict": _is_text,
+        "asked_in_run": _is_flag,
+        "asked_at": is_number,
+        "found": _is_text,
+    },
     "last_exit": {
         "requested": _is_flag,
         "at": is_number,

@@ -58,8 +58,10 @@ class Replica:
 
         One that was looked at may stay unknown: there was nothing to compare with.
         """
-        asked_at = self.engine.get("probe", {}).get("asked_at")
-        asked = None not in (asked_at, self.run_began) and asked_at > self.run_began
+        probe = self.engine.get("probe", {})
+        asked, at = probe.get("asked_in_run"), probe.get("asked_at")
+        if asked is None:  # an older vllmd: its clock may have been set back since the run began
+            asked = None not in (at, self.run_began) and at > self.run_began
         return self.verdict == "unknown" and not asked
 
     @property

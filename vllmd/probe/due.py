@@ -17,6 +17,8 @@ FAULT_PAUSE_S = 60.0
 """At least so long is between probes for faults that go on; it doubles each time."""
 BUSY = 2.0
 """A busy engine is asked after so many times `every_s`."""
+OVERDUE = 3.0
+"""What was found so many times `every_s` ago says nothing of now."""
 FAULTS = ("gpu_error", "corrupted_requests")
 
 
@@ -63,6 +65,14 @@ class Due:
         """Go on from what an earlier daemon asked, so many seconds ago."""
         self._seen = self.sight(status)
         self._seen.run_id, self._seen.at = run_id, self.clock.monotonic() - ago_s
+
+    def was_asked(self, run_id: str | None) -> bool:
+        """Tell whether that run was asked, whatever came of it."""
+        return run_id is not None and self._seen.run_id == run_id
+
+    def is_overdue(self, every_s: float) -> bool:
+        """Tell whether it was not asked for longer than any reason to wait lasts."""
+        return self.clock.monotonic() - self._seen.at > OVERDUE * every_s
 
     def asked(self, sight: Sight) -> None:
         """Note that it was asked; what is corrupted is counted again, as a probe adds to it."""

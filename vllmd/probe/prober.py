@@ -138,6 +138,7 @@ class Prober:
             on_mismatch=self._config.on_mismatch,
             asked=self._asked,
             mismatches=self._mismatches,
+            asked_in_run=self._due.was_asked(now.run_id if now is not None else None),
             asked_at=kept.asked_at,
             right_at=self._right_at,
             distance=min(MOST_SHOWN, judgement.distance) if judgement else None,
@@ -155,7 +156,7 @@ class Prober:
             return AnswersVerdict.WRONG
         if self._not_applicable is not None:
             return AnswersVerdict.NOT_APPLICABLE
-        if not is_asked:
+        if not is_asked or self._due.is_overdue(self._config.every_s):
             return AnswersVerdict.UNKNOWN
         return AnswersVerdict.RIGHT if self._kept.reference is not None else AnswersVerdict.UNKNOWN
 

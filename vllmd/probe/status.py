@@ -10,7 +10,7 @@ class AnswersVerdict(enum.StrEnum):
     """What is known of an engine's answers."""
 
     UNKNOWN = "unknown"
-    """Not asked yet, in this run."""
+    """Not asked yet in this run, or not for long."""
     RIGHT = "right"
     WRONG = "wrong"
     NOT_APPLICABLE = "not_applicable"
@@ -27,6 +27,8 @@ class ProbeStatus:
     """Probes since the daemon began; each is all prompts."""
     mismatches: int = 0
     """Those of them that were not as the reference."""
+    asked_in_run: bool = False
+    """Whether the run that there is was asked, whatever came of it."""
     asked_at: float | None = None
     right_at: float | None = None
     distance: float | None = None

@@ -10,7 +10,7 @@ from vllmd.engine.group_interface import UNREACHABLE, UNREADABLE
 from vllmd.engine.state_machine import State
 from vllmd.monitoring.settings import RuleSettings
 from vllmd.status.reasons import some_of
-from vllmd.util.units import MINUTE_S
+from vllmd.util.units import HOUR_S, MINUTE_S
 
 Document = Mapping[str, Any]
 SETTINGS = RuleSettings()
@@ -22,6 +22,8 @@ ON_ITS_WAY = frozenset({State.STARTING, State.LOADING, State.READY, State.SLEEPI
 UNHEARD = frozenset({UNREACHABLE, UNREADABLE})
 BETWEEN_RUNS_S = 2 * MINUTE_S
 """How long the alert waits: a restart is `stopped` for a moment, which is no outage by itself."""
+UNCHECKED_S = HOUR_S
+"""How long the alert waits: a start is asked at once, and what does not answer again and again."""
 
 
 @attrs.frozen
@@ -100,6 +102,15 @@ def _load_stalled(document: Document) -> Iterator[ActiveCondition]:
             yield ActiveCondition(text, engine["name"])
 
 
+def _unchecked(document: Document) -> Iterator[ActiveCondition]:
+    for engine in _engines(document, wanted=False):
+        verdict = (engine["probe"] or {}).get("verdict")
+        long = document["at"] - engine["since"] >= UNCHECKED_S
+        if engine["up"] and verdict in ("unknown", "not_applicable") and long:
+            text = f"the answers of {engine['name']} are not looked at: see 'vllmd probe'"
+            yield ActiveCondition(text, engine["name"])
+
+
 def _awaits_memory(document: Document) -> Iterator[ActiveCondition]:
     for engine in _engines(document):
         if engine["awaited_memory"] and engine["state"] not in ON_ITS_WAY:
@@ -140,6 +151,7 @@ ENGINE_CONDITIONS: Mapping[str, Test] = {
         "{} gives wrong answers: see 'vllmd probe'",
         lambda engine: engine["up"] and (engine["probe"] or {}).get("verdict") == "wrong",
     ),
+    "VllmdAnswersUnchecked": _unchecked,
     "VllmdEngineAwaitsMemory": _awaits_memory,
     "VllmdEngineLoadStalled": _load_stalled,
     "VllmdEngineDown": _down,

@@ -137,6 +137,21 @@ FAULTS = (
         Alike("it cannot be asked for an hour", [UP, *verdict("unknown")]),
     ),
     Fault(
+        "VllmdAnswersUnchecked",
+        "an engine refuses the prompts of its probe",
+        [UP, *verdict("not_applicable")],
+        Alike(
+            "it is asked within half an hour",
+            [
+                UP,
+                brief("vllmd_probe_verdict", 0, 1, 30, **CHAT, verdict="unknown"),
+                brief("vllmd_probe_verdict", 1, 0, 30, **CHAT, verdict="right"),
+            ],
+        ),
+        lasts=180,
+        flapping="it is asked in between",
+    ),
+    Fault(
         "VllmdWeightsLost",
         "what kept an engine's weights ended, and it serves on",
         [UP, *weights("absent")],

@@ -14,6 +14,7 @@ RIGHT: dict[str, Any] = {
     "on_mismatch": "alert",
     "asked": 7,
     "mismatches": 0,
+    "asked_in_run": True,
     "asked_at": 1000.0,
     "right_at": 1000.0,
     "distance": 0.0123,

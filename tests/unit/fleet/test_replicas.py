@@ -53,6 +53,8 @@ def test_two_hosts_of_one_group_are_one_replica() -> None:
         ({"verdict": "unknown", "asked_at": None}, True),
         ({"verdict": "unknown", "asked_at": 39.0}, True),
         ({"verdict": "unknown", "asked_at": 41.0}, False),
+        ({"verdict": "unknown", "asked_at": 39.0, "asked_in_run": True}, False),
+        ({"verdict": "unknown", "asked_at": 41.0, "asked_in_run": False}, True),
         ({"verdict": "right", "asked_at": 41.0}, False),
         ({"verdict": "not_applicable", "asked_at": None}, False),
     ],

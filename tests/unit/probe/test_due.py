@@ -123,3 +123,13 @@ def test_count_that_is_none_is_no_reason_and_hides_no_later_one(value: float) ->
     case.due.asked(case.due.sight(ready()))
     case.corrupted = 1.0
     assert case.why() == "corrupted_requests"
+
+
+def test_what_was_not_asked_for_three_times_as_long_is_overdue() -> None:
+    case = Case()
+    case.clock.now += 3 * 3600
+    assert not case.due.is_overdue(3600)
+    case.clock.now += 1
+    assert case.due.is_overdue(3600)
+    case.due.asked(case.due.sight(ready()))
+    assert not case.due.is_overdue(3600)

@@ -277,3 +277,27 @@ async def test_record_that_is_refused_leaves_wrong_answers_wrong(tmp_path: Path)
     found = await case.prober.ask_now("root")
     assert (found["verdict"], found["recorded"]) == ("wrong", False)
     assert case.answers.wrong is not None
+
+
+async def test_verdict_that_nobody_could_renew_for_long_is_none_any_more(case: Case) -> None:
+    assert await case.look() is AnswersVerdict.RIGHT
+    case.vllm.status, case.vllm.text = 500, "busy"
+    await case.clock.advance(3 * 3600)
+    assert await case.look() is AnswersVerdict.RIGHT
+    await case.clock.advance(61)
+    assert await case.look() is AnswersVerdict.UNKNOWN
+    assert "busy" in str(case.prober.status.found)
+    case.vllm.status, case.vllm.text = 200, None
+    await case.clock.advance(61)
+    assert await case.look() is AnswersVerdict.RIGHT
+
+
+async def test_run_whose_answers_are_not_recorded_was_asked_whatever_its_clock_says(
+    case: Case,
+) -> None:
+    case.vllm.seeds = [1, 2, 1]
+    assert not case.prober.status.asked_in_run
+    assert await case.look() is AnswersVerdict.UNKNOWN
+    assert case.prober.status.asked_in_run
+    case.status = case.ready("two")
+    assert not case.prober.status.asked_in_run

@@ -80,6 +80,7 @@ def weights(kept: WeightsState, **more: Any) -> Scene:
 
 
 WRONG = ProbeStatus(AnswersVerdict.WRONG, "alert", found="2.00 nats from the reference").to_json()
+UNCHECKED = ProbeStatus(AnswersVerdict.NOT_APPLICABLE, "alert").to_json()
 
 
 FOUND: dict[str, tuple[Scene, str]] = {
@@ -95,6 +96,10 @@ FOUND: dict[str, tuple[Scene, str]] = {
     "VllmdWrongAnswers": (
         Scene([ready("chat")], probes={"chat": WRONG}),
         "chat gives wrong answers: see 'vllmd probe'",
+    ),
+    "VllmdAnswersUnchecked": (
+        Scene([ready("chat", since=NOW - 3601)], probes={"chat": UNCHECKED}),
+        "the answers of chat are not looked at: see 'vllmd probe'",
     ),
     "VllmdWeightsLost": (
         weights(WeightsState.INCOMPLETE),

@@ -22,6 +22,7 @@ WEIGHTS_SILENT = 'vllmd_engine_weights_state{state="unresponsive"}'
 WRONG = 'vllmd_probe_verdict{verdict="wrong"}'
 MOST_OF_THE_TIME = 0.7
 """A host of which more scrapes succeed is there: some get lost."""
+UNCHECKED = 'vllmd_probe_verdict{verdict=~"unknown|not_applicable"}'
 LOAD_STALLED = 'vllmd_engine_failure_info{cause="load_stalled"}'
 
 
@@ -45,8 +46,9 @@ def _daemon(settings: RuleSettings) -> Iterator[Alert]:
         AlertSeverity.CRITICAL,
         f"""
         up{{job={job}}} == 0
-          or ({comes_and_goes(f"up{{job={job}}}", times=3)}
-            and avg_over_time(up{{job={job}}}[{AGAIN}]) < {MOST_OF_THE_TIME})
+          or label_replace({comes_and_goes(f"up{{job={job}}}", times=3)}
+            and avg_over_time(up{{job={job}}}[{AGAIN}]) < {MOST_OF_THE_TIME},
+            "scraped", "at times", "", "")
         """,
         f"vllmd on {HOST} cannot be scraped, or only at times",
         "It, its host or the way there is down. If it is vllmd alone, engines serve on, but are "
@@ -131,6 +133,19 @@ def _answers() -> Iterator[Alert]:
         "unless probe.on_mismatch keeps requests away.",
         "vllmd probe {{ $labels.vllmd_engine }}",
         why="cause: wrong_answers",
+    )
+    yield Alert(
+        "VllmdAnswersUnchecked",
+        AlertSeverity.WARNING,
+        f"""
+        max by (instance, vllmd_engine) ({last(UNCHECKED)} == 1)
+          and {ON_ENGINE} {last("vllmd_engine_up")} == 1
+        """,
+        f"{ENGINE} serves, and its answers are not looked at",
+        "It has a table probe, and for an hour nobody could tell whether its answers are right: it "
+        "refuses the prompts, is not reached, or nothing is recorded. Asking it says why.",
+        "vllmd probe {{ $labels.vllmd_engine }}",
+        wait="1h",
     )
 
 
