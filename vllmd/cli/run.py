@@ -7,7 +7,6 @@ from pathlib import Path
 
 import attrs
 import click
-import structlog
 
 from vllmd.cli import terminal
 from vllmd.cli.options import config_option, web_options
@@ -122,6 +121,8 @@ def _load(given_path: Path, *, demo: bool, service: bool) -> LoadedConfig:
 
 
 def _report(loaded: LoadedConfig) -> None:
+    import structlog  # which `vllmd.daemon` has imported without rich
+
     logger = structlog.get_logger()
     for warning in loaded.warnings:
         emit(logger, ConfigWarned(problem=warning.format(loaded.config.path)))
