@@ -99,7 +99,7 @@ dashboards-seen: $(VENV)/developed browser system ## the same in two widths, dar
 # side by side, as they wait more than they compute, the longest first
 integration: $(VENV)/developed system ## the stand-in engine, a real Prometheus and promtool
 	$(SHORT) $(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder --basetemp=$$folder/t \
-			tests/integration/test_timelines.py tests/integration && rm -rf $$folder
+			tests/integration/test_timelines.py tests/integration/test_soak.py tests/integration && rm -rf $$folder
 
 engine: $(VENV)/developed system ## a real vLLM (CPU build)
 	$(PYTEST) tests/engine

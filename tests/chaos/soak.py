@@ -167,6 +167,22 @@ def wrong(report: dict[str, object], seconds: float) -> list[str]:
     return found
 
 
+def soak(folder: Path, seconds: float, seed: int) -> dict[str, object]:
+    """Run one in a folder of its own; returns the report, with all samples."""
+    with soaking(folder) as host:
+        spans, run = Spans(host), Soak(host, seconds, seed)
+        spans.start()
+        try:
+            run.run()
+        finally:
+            spans.close()
+        report = run.report(spans.answers)
+        report["samples"] = run.growth.samples
+        LOG.parent.mkdir(exist_ok=True)
+        LOG.write_text(host.site.log())
+    return report
+
+
 def main() -> int:
     ask = argparse.ArgumentParser(prog="python -m tests.chaos.soak", description=__doc__)
     ask.add_argument("--minutes", type=float, default=60)
@@ -174,20 +190,8 @@ def main() -> int:
     ask.add_argument("--out", type=Path, default=OUT)
     given = ask.parse_args()
     seconds = given.minutes * 60
-    with (
-        tempfile.TemporaryDirectory(prefix="s-", dir="/tmp", ignore_cleanup_errors=True) as folder,
-        soaking(Path(folder)) as host,
-    ):
-        spans, soak = Spans(host), Soak(host, seconds, given.seed)
-        spans.start()
-        try:
-            soak.run()
-        finally:
-            spans.close()
-        report = soak.report(spans.answers)
-        report["samples"] = soak.growth.samples
-        LOG.parent.mkdir(exist_ok=True)
-        LOG.write_text(host.site.log())
+    with tempfile.TemporaryDirectory(prefix="s-", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        report = soak(Path(folder), seconds, given.seed)
     given.out.parent.mkdir(parents=True, exist_ok=True)
     given.out.write_text(json.dumps(report, indent=1) + "\n")
     print(json.dumps({key: report[key] for key in report if key != "samples"}, indent=1))
