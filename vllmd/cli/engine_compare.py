@@ -15,7 +15,7 @@ from vllmd.cli import terminal
 from vllmd.cli.ask import api_keys
 from vllmd.cli.options import complete_engine, config_option, json_option, socket_option
 from vllmd.cli.table import format_table, join
-from vllmd.comparing.bench import LoadSpec, Round, Target, measure
+from vllmd.comparing.bench import ROUND_S, LoadSpec, Round, Target, measure
 from vllmd.comparing.comparison import FigureRow, VersionComparison, same_load
 from vllmd.comparing.comparison import compare as held_against
 from vllmd.comparing.record import Measured, before, keep, of_run
@@ -66,6 +66,13 @@ def _records() -> Path:
     show_default="/opt/vllmd/measured for root, else ~/.local/share/vllmd/measured",
     help="The folder of what was measured.",
 )
+@click.option(
+    "--round-timeout",
+    type=click.FloatRange(min=1),
+    default=ROUND_S,
+    show_default=True,
+    help="Seconds after which a round is given up, and nothing is concluded.",
+)
 @click.option("--while-serving", is_flag=True, help="Measure beside the requests of others.")
 @config_option
 @socket_option
@@ -80,6 +87,7 @@ def compare(
     answer_tokens: int,
     rounds: int,
     records: Path,
+    round_timeout: float,
     while_serving: bool,
     as_json: bool,
 ) -> None:
@@ -103,7 +111,11 @@ def compare(
     program = old.program if old and os.access(old.program, os.X_OK) else _program(command)
     key = command.api_key or api_keys(None)(engine)
     target = Target(status["url"], status["served_names"][0], status["model"], key)
-    measured = _measure(program, target, load, rounds, command, status)
+    measured = _measure(program, target, load, rounds, command, status, round_timeout)
+    if client.engine(engine)["run_id"] != status["run_id"]:
+        raise CompareError(
+            f"{engine} ended while it was measured, and nothing is concluded: 'vllmd why {engine}'"
+        )
     path = keep(records, measured)
     if old is None:
         _tell_first(measured, path, as_json)
@@ -152,6 +164,7 @@ def _measure(
     rounds: int,
     command: Command,
     status: dict[str, Any],
+    within_s: float,
 ) -> Measured:
     env = {**command.env, "VLLM_LOGGING_LEVEL": "ERROR"}
     made: list[Round] = []
@@ -159,9 +172,9 @@ def _measure(
     with progress_bar(text) as report:
         for number in range(1, rounds + 1):
             report(f"{text}, round {number} of {rounds}", (number - 1) / (rounds + 1))
-            made.append(measure(program, target, load, number, env))
+            made.append(measure(program, target, load, number, env, within_s))
         report(f"{text}, the first round again", rounds / (rounds + 1))
-        again = measure(program, target, load, 1, env)
+        again = measure(program, target, load, 1, env, within_s)
         report(text, 1.0)
     return Measured(
         status["name"],
@@ -204,6 +217,10 @@ def lines(old: Measured, new: Measured, found: VersionComparison) -> Iterator[st
         yield f"  vllmd engine rollback && vllmd restart {new.engine}"
     else:
         yield terminal.style(f"stay with {new.version}: nothing is worse", "green")
+    if found.failed[1] > found.failed[0] and not found.failed_more:
+        yield terminal.style(
+            "some requests failed, no more than by chance: see 'vllmd logs'", "yellow"
+        )
     if found.answers_differ:
         yield terminal.style("look at the answers: more of them differ than by chance", "yellow")
 

@@ -5,6 +5,9 @@ Source of flags and results: vllm/benchmarks/serve.py, 0.20 to 0.32.
 
 import contextlib
 import json
+import os
+import re
+import signal
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +19,10 @@ import attrs
 from vllmd.errors import CompareError
 
 LAST_LINES = 6
+ROUND_S = 1800.0
+"""A round that takes longer is given up: the load of the defaults takes minutes."""
+_RESET = re.compile(r"ConnectionResetError|ServerDisconnectedError")
+"""How `aiohttp` names a connection that the other end closed: it says nothing of the answer."""
 RESULT = "result.json"
 
 
@@ -84,39 +91,77 @@ def command(program: str, target: Target, load: LoadSpec, seed: int, folder: Pat
 
 
 def measure(
-    program: str, target: Target, load: LoadSpec, seed: int, env: Mapping[str, str]
+    program: str,
+    target: Target,
+    load: LoadSpec,
+    seed: int,
+    env: Mapping[str, str],
+    within_s: float = ROUND_S,
 ) -> Round:
     """Run one round to its end.
 
-    Raises: CompareError: it failed, with its last words.
+    One of which connections were reset is asked again, for what fails a second time.
+
+    Raises: CompareError: it failed, with its last words, or took longer than `within_s` seconds.
     """
+    found, resets = _once(program, target, load, seed, env, within_s)
+    if resets:
+        again, _ = _once(program, target, load, seed, env, within_s)
+        return attrs.evolve(found, failed=min(found.failed, found.failed - resets + again.failed))
+    return found
+
+
+def _once(
+    program: str,
+    target: Target,
+    load: LoadSpec,
+    seed: int,
+    env: Mapping[str, str],
+    within_s: float,
+) -> tuple[Round, int]:
+    """Return what a round showed, and how many requests ended with their connection."""
     key = {"OPENAI_API_KEY": target.api_key} if target.api_key else {}
     with TemporaryDirectory(prefix="vllmd-compare-") as name:
         folder = Path(name)
         words = command(program, target, load, seed, folder)
-        done = _run(words, {**env, **key})
+        code, output = _run(words, {**env, **key}, within_s)
         with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
-            return read(json.loads((folder / RESULT).read_text()))
-    lines = [line for line in done.stdout.splitlines() if line.strip()][-LAST_LINES:]
+            result = json.loads((folder / RESULT).read_text())
+            return read(result), resets_of(result)
+    lines = [line for line in output.splitlines() if line.strip()][-LAST_LINES:]
     raise CompareError(
-        f"'{program} bench serve' exited {done.returncode} without a result:\n" + "\n".join(lines)
+        f"'{program} bench serve' exited {code} without a result:\n" + "\n".join(lines)
     )
 
 
-def _run(words: list[str], env: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
+def _run(words: list[str], env: Mapping[str, str], within_s: float) -> tuple[int, str]:
+    """Return how a program ended, and what it printed; nothing of it is left."""
     try:
-        return subprocess.run(
+        process = subprocess.Popen(
             words,
             env=env,
             text=True,
             errors="replace",
-            check=False,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
     except OSError as error:
         raise CompareError(f"{words[0]} cannot be run: {error.strerror}") from None
+    with process:
+        try:
+            output, _ = process.communicate(timeout=within_s)
+        except subprocess.TimeoutExpired:
+            raise CompareError(
+                f"'{words[0]} bench serve' has not ended after {within_s:g} s, and was ended: "
+                "nothing is concluded. Take a smaller load (--requests), or give it longer "
+                "(--round-timeout)"
+            ) from None
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    return process.returncode, output
 
 
 def read(result: Mapping[str, Any]) -> Round:
@@ -133,3 +178,10 @@ def read(result: Mapping[str, Any]) -> Round:
         prompt_tokens=int(result["total_input_tokens"]),
         answers=tuple(map(str, result["generated_texts"])),
     )
+
+
+def resets_of(result: Mapping[str, Any]) -> int:
+    """Return how many requests of a round failed as their connection was reset."""
+    errors = result.get("errors")
+    found = errors if isinstance(errors, list) else []
+    return sum(_RESET.search(str(each)) is not None for each in found)

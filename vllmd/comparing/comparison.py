@@ -1,10 +1,14 @@
 """Is a version worse than the one before? Pure.
 
 A figure is worse when its median is worse by more than a tenth, and by more than twice what the
-rounds of either version differ among themselves. Answers are held word for word, against how far a
-version agrees with itself: batches alone make some of them differ. All limits are ours.
+rounds of either version differ among themselves. Failed requests are worse when their share rose by
+more than one in a hundred, by more than chance makes of so many requests, and in most rounds: one
+that fails is no reason to go back, nor is a moment in which several do. Answers are held word for
+word, against how far a version agrees with itself: batches alone make some of them differ. All
+limits are ours.
 """
 
+import math
 import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,6 +20,9 @@ from vllmd.comparing.record import Measured
 
 LEAST = 0.10
 NOISE = 2.0
+FAILED = 0.01
+ERRORS = 3.0
+"""Standard errors of a share: one time in a thousand chance makes more."""
 ANSWERS = 0.10
 """So much more of the answers differ than of one version alone."""
 
@@ -59,6 +66,8 @@ class VersionComparison:
     rows: tuple[FigureRow, ...]
     failed: tuple[float, float]
     """The share of requests, before and after."""
+    failed_more: bool
+    """Whether that speaks for going back."""
     same_answers: float | None
     """The share that both versions gave alike; None without answers."""
     own_answers: float | None
@@ -68,7 +77,7 @@ class VersionComparison:
     def worse(self) -> tuple[str, ...]:
         """Return what speaks for going back."""
         found = [row.name for row in self.rows if row.worse]
-        return (*found, *(["failed requests"] if self.failed[1] > self.failed[0] else []))
+        return (*found, *(["failed requests"] if self.failed_more else []))
 
     @property
     def answers_differ(self) -> bool:
@@ -88,6 +97,7 @@ def compare(before: Measured, after: Measured) -> VersionComparison:
     return VersionComparison(
         rows=tuple(_row(figure, before, after) for figure in FIGURES),
         failed=(_failed(before), _failed(after)),
+        failed_more=_fails_more(before, after),
         same_answers=_alike([r.answers for r in before.rounds], [r.answers for r in after.rounds]),
         own_answers=_alike([before.rounds[0].answers], [before.again]),
     )
@@ -102,6 +112,16 @@ def same_load(before: Measured, after: Measured) -> bool:
 def _failed(measured: Measured) -> float:
     asked = measured.load.requests * len(measured.rounds)
     return sum(each.failed for each in measured.rounds) / asked
+
+
+def _fails_more(before: Measured, after: Measured) -> bool:
+    rose = _failed(after) - _failed(before)
+    counts = [m.load.requests * len(m.rounds) for m in (before, after)]
+    share = sum(each.failed for m in (before, after) for each in m.rounds) / sum(counts)
+    error = math.sqrt(share * (1 - share) * sum(1 / count for count in counts))
+    usual = max(each.failed for each in before.rounds)
+    most = statistics.median_low([each.failed for each in after.rounds]) > usual
+    return rose > max(FAILED, ERRORS * error) and most
 
 
 def _row(figure: Figure, before: Measured, after: Measured) -> FigureRow:

@@ -13,12 +13,13 @@ from tests.helpers.control import FakeEngine, FakePage, control_socket
 from vllmd.cli.engine import command
 from vllmd.comparing.bench import LoadSpec, Round
 from vllmd.comparing.record import keep
+from vllmd.control.client import ControlClient
 from vllmd.engine.state_machine import State
 from vllmd.errors import CompareError, UnknownEngineError
 
 SCRIPT = """#!/bin/bash
 while [ $# -gt 0 ]; do [ "$1" = --result-dir ] && dir=$2; shift; done
-echo '{{"failed": 0, "output_throughput": {rate}, "median_ttft_ms": 100, "p95_ttft_ms": 300,
+echo '{{"failed": {failed}, "output_throughput": {rate}, "median_ttft_ms": 100, "p95_ttft_ms": 300,
 "p95_itl_ms": 20, "total_input_tokens": {tokens},
 "generated_texts": ["a","b","c","d","e","f","g","h","i","j"]}}' > $dir/result.json
 """
@@ -31,8 +32,10 @@ def compare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     config = tmp_path / "vllmd.toml"
     config.write_text(f'[engines.chat]\nmodel = "m"\nexecutable = "{program}"\n')
 
-    def run(*more: str, rate: float = 100.0, tokens: int = 5000, **status: Any) -> Result:
-        program.write_text(SCRIPT.format(rate=rate, tokens=tokens))
+    def run(
+        *more: str, rate: float = 100.0, tokens: int = 5000, failed: int = 0, **status: Any
+    ) -> Result:
+        program.write_text(SCRIPT.format(rate=rate, tokens=tokens, failed=failed))
         program.chmod(0o755)
         status = {"requests_running": 0, "requests_waiting": 0, "run_id": uuid4().hex, **status}
         with control_socket(tmp_path / "c.sock", FakeEngine(**status)) as path:
@@ -122,3 +125,24 @@ def test_requests_of_others_may_be_there_if_that_is_wanted(compare: Any) -> None
 def test_an_engine_that_is_not_configured_is_named(compare: Any, tmp_path: Path) -> None:
     (tmp_path / "vllmd.toml").write_text('[engines.other]\nmodel = "m"\n')
     assert isinstance(compare().exception, UnknownEngineError)
+
+
+def test_engine_that_ended_while_it_was_measured_is_not_judged(
+    compare: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked, engine = iter(("one", "two")), ControlClient.engine
+
+    def anew(client: ControlClient, name: str) -> dict[str, Any]:
+        return {**engine(client, name), "run_id": next(asked)}
+
+    monkeypatch.setattr(ControlClient, "engine", anew)
+    result = compare()
+    assert "ended while it was measured" in str(result.exception)
+    assert not list((tmp_path / "records").glob("*/*.json"))
+
+
+def test_requests_that_fail_by_chance_are_told(compare: Any, tmp_path: Path) -> None:
+    keep_old(tmp_path)
+    result = compare(failed=1)
+    assert "stay with 0.32.0" in result.output
+    assert "some requests failed, no more than by chance" in result.output

@@ -20,7 +20,8 @@ def test_a_version_like_the_one_before_is_not_worse() -> None:
         (a_round(first_token_s=0.2), ("first token",)),
         (a_round(first_token_p95_s=0.6), ("first token, p95",)),
         (a_round(between_tokens_p95_s=0.03), ("between tokens, p95",)),
-        (a_round(failed=1), ("failed requests",)),
+        (a_round(failed=9), ("failed requests",)),
+        (a_round(failed=1), ()),
         (a_round(200.0, first_token_s=0.01), ()),
     ],
 )
@@ -31,6 +32,26 @@ def test_each_figure_that_is_worse_speaks_for_going_back(now: object, worse: obj
 def test_failures_are_a_share_of_what_was_asked() -> None:
     one = measured(a_round(failed=1))
     assert compare(one, measured(*[a_round(failed=1)] * 3)).worse == ()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "worse"),
+    [
+        ((0, 0, 0), (1, 0, 0), False),
+        ((0, 0, 0), (1, 1, 1), False),
+        ((0, 0, 0), (0, 0, 30), False),
+        ((0, 0, 0), (3, 4, 5), True),
+        ((5, 5, 5), (7, 6, 7), False),
+        ((5, 5, 5), (100, 100, 100), True),
+        ((0,), (4,), False),
+        ((0,), (10,), True),
+    ],
+)
+def test_failures_are_worse_beyond_chance_and_in_most_rounds(
+    before: tuple[int, ...], after: tuple[int, ...], worse: bool
+) -> None:
+    old, new = (measured(*(a_round(failed=n) for n in each)) for each in (before, after))
+    assert (compare(old, new).worse == ("failed requests",)) is worse
 
 
 def test_what_the_rounds_differ_by_themselves_is_no_change() -> None:
