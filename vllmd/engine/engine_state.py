@@ -27,6 +27,7 @@ from vllmd.events.engine import (
     EngineStateChanged,
 )
 from vllmd.util.clock import STEP_S, Clock, Moment
+from vllmd.util.within import Within
 
 SAVE_S = 2.0
 
@@ -168,6 +169,10 @@ class EngineState(EngineStart):
             self._over()
 
     # --- a run that goes on ------------------------------------------------------------------
+
+    async def read_kept(self, within: Within) -> None:
+        """Read what an earlier daemon knew of a run, before anybody asks."""
+        await self._run_states.read(within)
 
     def kept(self) -> Run | None:
         """Return the run that an earlier daemon knew of, whether it goes on or not."""

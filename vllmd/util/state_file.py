@@ -31,13 +31,15 @@ from vllmd.events.base import emit
 from vllmd.events.daemon import StateFileNotWritten, StateFileUnreadable
 from vllmd.shim.files import read_json
 from vllmd.shim.record import write_record
-from vllmd.util.deadline import call_within
+from vllmd.util.deadline import READ_S, call_within
 from vllmd.util.disk_thread import DiskWork, at_once
 from vllmd.util.parts import describe
 
 VERSION = "version"
 READ_AGAIN_S = 5.0
 """How often a user asks again for a file that was not read."""
+ASK_S = READ_S + 1.0
+"""How long an event loop waits for a thread that reads: `read` gives up before."""
 MAKES_NO_SENSE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
 """What `parse` may raise for a record that it does not understand."""
 FOR_THE_MOMENT = frozenset(

@@ -169,7 +169,7 @@ class WeightKeeper:
         """
         kept = self._kept
         if not needless and heard is not None:
-            if kept.is_late():
+            if await kept.is_late():
                 return RETRY_S
             if kept.stays:
                 return None

@@ -103,6 +103,8 @@ class KeptRun:
             if self._client is None:
                 self._ending = self._ending if ending is None else ending
                 await self._find()
+            else:
+                await self.loaded.read(self._context.within)
 
     async def begin(self, command: Command, contents: Contents, *, whole: bool) -> None:
         """Start to load; `contents` is what is loaded, by what was read before.
@@ -131,9 +133,10 @@ class KeptRun:
         if loaded is not None and loaded.kept != stay:
             self.loaded.save(attrs.evolve(loaded, kept=stay))
 
-    def is_late(self) -> bool:
+    async def is_late(self) -> bool:
         """Tell whether it is not known yet if they are to stay; what says so is read again."""
         if self._late:
+            await self.loaded.read(self._context.within)
             loaded = self._loaded()
             self._late = self.loaded.late
             self.stays = loaded is not None and loaded.kept
@@ -149,6 +152,7 @@ class KeptRun:
         self._look_again_at = self._context.clock.monotonic() + RETRY_S
         found = await self.runs.find()
         if isinstance(found, ShimClient):
+            await self.loaded.read(self._context.within)
             self._adopt(found)
         elif isinstance(found, SilentShim):
             self._is_silent(found)

@@ -1,4 +1,5 @@
 import json
+import threading
 from pathlib import Path
 
 import attrs
@@ -6,11 +7,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.helpers.clock import FakeClock
+from tests.helpers.late_disk import LateDisk
 from tests.helpers.make import engine
 from vllmd.engine.process.run_state import Endpoint, Run, RunState, RunStates
 from vllmd.engine.state_machine import State
 from vllmd.events.daemon import StateFileNotWritten
 from vllmd.util.clock import Moment
+from vllmd.util.within import run_within
 
 STATE = RunState(
     Run("run-1", "hash", Endpoint("127.0.0.1", 8001, "m", ("tiny",))),
@@ -74,3 +77,34 @@ def test_a_password_in_the_model_is_not_written_down_and_not_lost(tmp_path: Path
     assert "planted-1" not in str(reached)
     assert reached.settings(given).model == given.model
     assert reached.settings(attrs.evolve(given, model="other")).model == reached.model
+
+
+async def test_disk_that_is_slow_is_waited_for_off_the_event_loop_and_once(tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    RunStates(path).save(STATE)
+    readers: list[str] = []
+
+    def read(*_: object) -> RunState:
+        readers.append(threading.current_thread().name)
+        return STATE
+
+    states = RunStates(path)
+    assert states._file is not None
+    states._file.read = read  # type: ignore[method-assign, assignment]
+    await states.read(run_within)
+    assert [states.load(FakeClock()) for _ in range(3)] == [STATE] * 3
+    await states.read(run_within)
+    assert len(readers) == 1
+    assert readers[0] != threading.main_thread().name
+
+
+async def test_what_was_not_read_in_time_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "state.json"
+    RunStates(path).save(STATE)
+    states, disk = RunStates(path), LateDisk(monkeypatch)
+    await states.read(run_within)
+    assert states.load(FakeClock()) is None
+    disk.late = False
+    assert states.load(FakeClock()) == STATE
