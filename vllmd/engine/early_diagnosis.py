@@ -62,6 +62,10 @@ class EarlyDiagnosis:
 
     async def look(self) -> None:
         """Look at each start once; what it printed is read in a thread, as that may be much."""
+        known = {engine.name for engine in self._statuses()}
+        for name in (self._read.keys() | self._told.keys()) - known:  # configured no more
+            self._read.pop(name, None)
+            self._told.pop(name, None)
         for engine in self._starts():
             lines = self._errors[engine.name].before(())
             read = engine.run_id, lines

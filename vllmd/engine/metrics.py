@@ -328,8 +328,10 @@ class UsageCollector:
             "memory_resident_bytes", "Resident memory of the engine's processes, summed, in bytes."
         )
         processes = _gauge("processes", "Processes of the engine.")
-        listing = functools.cache(listed)
-        for engine in self._engines():
+        listing, engines = functools.cache(listed), self._engines()
+        for name in self._trees.keys() - {engine.name for engine in engines}:
+            del self._trees[name]
+        for engine in engines:
             if engine.run_id is None or engine.shim_pid is None:
                 continue
             tree = self._trees.setdefault(engine.name, TreeUsage(self._clock))

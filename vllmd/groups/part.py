@@ -376,7 +376,7 @@ class GroupPart(EngineGroup):
     def pause_s(self) -> float:
         """How long to wait before the others are asked again."""
         status = self._own().status
-        return SLOW_S if status.up and self._wishes.wish is None else FAST_S
+        return SLOW_S if status.up and not self._wishes.is_wanting else FAST_S
 
     async def pause(self) -> None:
         """Wait so long, or until somebody needs to know at once."""

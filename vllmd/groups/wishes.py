@@ -13,6 +13,9 @@ from vllmd.events.groups import GroupWishHeard
 from vllmd.groups.own import OwnEngine
 from vllmd.groups.page import RESTART, START, GroupPage, GroupWish, RefusedWish
 
+FORGOTTEN_S = 15.0
+"""By then a head has seen that a member took its wish back: it asks each five seconds."""
+
 
 class GroupWishes:
     """Of one part of a group."""
@@ -21,6 +24,8 @@ class GroupWishes:
         self._log = log
         self.wish: GroupWish | None = None
         """Of a member: what the head is to do."""
+        self._coming: GroupWish | None = None
+        """Of a member: what the head is to do once it has forgotten that it refused the same."""
         self._wished_at = -math.inf
         self.last_refused: RefusedWish | None = None
         """Of a member: what the head did not do, when somebody wanted something here last."""
@@ -39,21 +44,26 @@ class GroupWishes:
         self._refusal = self.last_refused = None
         if head is None or head.generation is None or head.older:
             return
-        if head.runs and what == RESTART:
-            self.wish = GroupWish(RESTART, head.generation)
-        elif not head.runs:
-            self.wish = GroupWish(START, head.generation)
+        if head.runs and what != RESTART:
+            return
+        wish = GroupWish(RESTART if head.runs else START, head.generation)
+        again = head.refused is not None and head.refused.wish == wish
+        self.wish, self._coming = (None, wish) if again else (wish, None)
 
     def hear(self, head: GroupPage | None, asked_at: float | None) -> None:
         """Give up a wish that the head refuses, or that is about another generation than it has.
 
         A page that was asked for before the wish may refuse the one before.
         """
+        after_s = -math.inf if asked_at is None else asked_at - self._wished_at
+        refused = head.refused if head is not None and after_s >= 0 else None
+        if (coming := self._coming) is not None and after_s >= 0:
+            still = refused is not None and refused.wish == coming
+            if not still or after_s >= FORGOTTEN_S:  # another member may not have read it for long
+                self.wish, self._coming = coming, None
         if self.wish is None:
             return
-        is_later = asked_at is not None and asked_at >= self._wished_at
-        no = head.refused if head is not None and is_later else None
-        if no is not None and no.wish == self.wish:
+        if (no := refused) is not None and no.wish == self.wish:
             emit(self._log, GroupWishHeard(wish=no.wish.what, refused=no.why))
             self.last_refused = no
             if no.wish.what == RESTART:
@@ -61,6 +71,11 @@ class GroupWishes:
             self.wish = None
         elif head is None or head.generation != self.wish.generation:
             self.wish = None
+
+    @property
+    def is_wanting(self) -> bool:
+        """Whether the head is to do something, and has not said what becomes of it."""
+        return self.wish is not None or self._coming is not None
 
     def take_refusal(self) -> str | None:
         """Return why the head does not restart, once; None if it does not say so."""

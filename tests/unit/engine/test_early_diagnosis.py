@@ -136,3 +136,12 @@ def test_look_says_nothing_of_a_suspicion() -> None:
 def test_look_masks_what_it_quotes() -> None:
     scene = Scene(*LINES[:2], f"{LINES[2]} s3cret")
     assert "s3cret" not in str(scene.look())
+
+
+def test_look_forgets_what_engines_printed_that_are_configured_no_more() -> None:
+    scene = Scene(*LINES)
+    scene.look()
+    assert set(scene.early._read) == {"chat"}
+    scene.engine = status("other", run_id="r1")
+    scene.look()
+    assert (scene.early._read, scene.early._told) == ({}, {})

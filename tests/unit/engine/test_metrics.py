@@ -149,6 +149,16 @@ def test_usage_running_engine_has_a_cost_and_a_stopped_one_none() -> None:
     assert len(found) == 3
 
 
+def test_usage_of_an_engine_that_is_configured_no_more_is_forgotten() -> None:
+    engines = [status(name, run_id="r", shim_pid=os.getpid()) for name in ("a", "b")]
+    collector = UsageCollector(lambda: engines, FakeClock())
+    values(collector.collect())
+    assert set(collector._trees) == {"a", "b"}
+    del engines[0]
+    values(collector.collect())
+    assert set(collector._trees) == {"b"}
+
+
 def test_collect_doubts_of_a_start_until_it_is_over() -> None:
     doubts = Doubts()
     doubts.tell("chat", "doctor", [Doubt("model-missing", "error", "no folder", "correct it")])

@@ -7,6 +7,7 @@ import pytest
 from tests.helpers.clock import settle
 from tests.helpers.grouped import HOSTS, Grouped, OwnOfATest
 from vllmd.errors import HeldError
+from vllmd.groups.part import FAST_S
 
 WHY = "the driver has changed: it would not start again"
 
@@ -41,11 +42,30 @@ async def test_refused_restart_is_taken_back_and_the_next_one_is_another(
         assert status.refused == f"the head, {HOSTS[0]}, refuses the restart: {WHY}"
         made.hear(0, 1)
         assert made.head.page().refused is None
+        made.hear(1, 0)
     monkeypatch.undo()
     made.member.wished("restart")
     assert made.member.status().refused is None, "what was refused before is over"
     made.hear(0, 1)
     assert made.own[0].acted == ["restart"]
+
+
+async def test_refusal_that_another_member_has_not_read_for_long_holds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = Grouped(3)
+    await made.serving()
+    refuses(monkeypatch)
+    for rank in (1, 2):
+        made.parts[rank].wished("restart")
+        made.hear(0, rank)
+    made.hear(1, 0)
+    made.member.wished("restart")
+    for _ in range(3):
+        made.clock.now += 5
+        made.hear(0, 1)
+        made.hear(1, 0)
+    assert made.member.status().refused is not None
 
 
 async def test_refusal_of_another_wish_or_of_before_says_nothing(
@@ -98,4 +118,28 @@ async def test_page_of_before_a_wish_refuses_the_one_before(
     made.member.wished("restart")
     made.member.decide()
     assert made.member.status().refused is None
+    made.hear(0, 1)
+    made.hear(1, 0)
     assert made.member.page().wish is not None
+
+
+async def test_restart_that_is_asked_for_again_at_once_is_not_refused_by_the_refusal_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The head asks each five seconds, and may not have seen that there was no wish in between."""
+    made = Grouped()
+    await made.serving()
+    refuses(monkeypatch)
+    made.member.wished("restart")
+    made.hear(0, 1)
+    made.hear(1, 0)
+    assert made.member.status().refused is not None
+    monkeypatch.undo()
+    made.member.wished("restart")
+    assert made.member.pause_s == FAST_S
+    made.hear(1, 0)
+    assert made.member.status().refused is None
+    for _ in range(2):
+        made.hear(0, 1)
+        made.hear(1, 0)
+    assert made.own[0].acted == ["restart"]
