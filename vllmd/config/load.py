@@ -16,6 +16,7 @@ from vllmd.config import (
     lora,
     memory,
     paths,
+    plain_text,
     preload,
     probe,
     rules,
@@ -322,7 +323,7 @@ class _TomlReader:
     def check_tables(self, config: Config) -> None:
         """Note engines that cannot sleep, be probed, or be of several hosts, as they are to."""
         web, engines = config.daemon.web_config_file is not None, config.engines
-        own = (*probe.problems(engines), *group.problems(engines))
+        own = (*probe.problems(engines), *group.problems(engines), *plain_text.problems(config))
         for each in (*sleep.problems(engines, web_config=web), *own):
             self._note(each.key, each.message, each.fix, each.severity)
 

@@ -1,7 +1,5 @@
 """The table of the configuration that is about traces."""
 
-import ipaddress
-import socket
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -11,7 +9,7 @@ import attrs
 
 from vllmd.config import rules
 from vllmd.config.rules import key, section
-from vllmd.config.urls import url_of
+from vllmd.config.urls import is_here, url_of
 from vllmd.util.units import HOUR_S
 
 _EMPTY: Mapping[str, str] = MappingProxyType({})
@@ -140,12 +138,4 @@ class TracesConfig:
         default = GRPC_PORT if self.forward.protocol == "grpc" else _HTTP_PORTS[parts.scheme]
         port = parts.port or default
         own = {a[1] for a in (self.listen_http, self.listen_grpc) if a is not None}
-        return port in own and _is_here(parts.hostname or "")
-
-
-def _is_here(host: str) -> bool:
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host in ("localhost", socket.gethostname())
-    return address.is_loopback or address.is_unspecified
+        return port in own and is_here(parts.hostname or "")
