@@ -23,6 +23,7 @@ from vllmd.errors import ConfigError, VllmdError
 from vllmd.fleet.commands import HostCommandError, argv_for, run_on
 from vllmd.fleet.hosts import fleet_hosts
 from vllmd.fleet.pages import HostPageError, HostPages, PageAccess
+from vllmd.util.threads import Threads
 
 T = TypeVar("T")
 Pages = Mapping[FleetHost, Mapping[str, Any] | Exception]
@@ -73,6 +74,8 @@ class FleetView:
         if self.is_one_host:
             yield self._local
             return
+        # a name server that does not answer holds up no other host, nor the end
+        asyncio.get_running_loop().set_default_executor(Threads(close_s=0))
         access = await PageAccess.of(self.fleet)
         async with HostPages(access) as pages:
 

@@ -19,6 +19,7 @@ from vllmd.groups.page import GroupPage
 from vllmd.groups.peers import MAX_BYTES, path_of, read_page
 from vllmd.groups.reach import CONNECT_S, is_cut, literal, resolve
 from vllmd.groups.version import installed_version, revision_of
+from vllmd.util.threads import Threads
 
 JOIN_S = 120.0
 """So long after its start a head listens for members: seen, vLLM 0.32, on a slow host."""
@@ -60,6 +61,8 @@ def look(
 async def _look(
     name: str, group: GroupConfig, rank: int, own: Identity, fleet: FleetConfig, runs: bool
 ) -> GroupFacts:
+    # a name server that does not answer holds up no other host, nor the end
+    asyncio.get_running_loop().set_default_executor(Threads(close_s=0))
     others = [host for place, host in enumerate(group.hosts) if place != rank]
     pages, silent = await _pages(others, name, fleet)
     alike = [said for host, page in pages.items() for said in differences(host, page, own)]

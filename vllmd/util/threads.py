@@ -2,7 +2,9 @@
 
 The usual pool has a handful of threads (CPUs and four), and the end of the event loop, and then of
 the interpreter, waits for all of them. A disk that stands still takes one after the other: then no
-engine is started again, and nobody can stop the daemon.
+engine is started again, and nobody can stop the daemon. So does a name server that does not answer:
+who asks gives a name up in seconds, and its thread goes on for half a minute. Lookups of names have
+a bound of their own, and one name is looked up once at a time, for all who want it.
 """
 
 import errno
@@ -14,6 +16,10 @@ from typing import Any, ParamSpec, TypeVar
 
 MANY = 200
 """With so many at once, nearly all hang, and more would be of no help."""
+LOOKUPS = 200
+"""So many names may be looked up at once, beside all other work."""
+_LOOK_UP = frozenset({"getaddrinfo", "_getaddrinfo_debug"})
+"""What an event loop gives to a thread for a name. Source: asyncio/base_events.py of 3.11."""
 CLOSE_S = 5.0
 """How long the end waits for what is under way."""
 P = ParamSpec("P")
@@ -35,6 +41,7 @@ class Threads(ThreadPoolExecutor):
         self._close_s = close_s
         self._most = most
         self._running: set[threading.Thread] = set()
+        self._looking_up: dict[object, Future[Any]] = {}
         self._guard = threading.Lock()
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
@@ -42,6 +49,8 @@ class Threads(ThreadPoolExecutor):
 
         Raises: OSError: too much is under way already; RuntimeError: the system has no thread.
         """
+        if getattr(fn, "__name__", "") in _LOOK_UP and not kwargs:
+            return self._look_up(lambda: fn(*args, **kwargs), args)
         future: Future[T] = Future()
 
         def work() -> None:
@@ -59,6 +68,29 @@ class Threads(ThreadPoolExecutor):
                 raise OSError(errno.EAGAIN, text)
             thread.start()
             self._running.add(thread)
+        return future
+
+    def _look_up(self, find: Callable[[], T], name: object) -> Future[T]:
+        """Look up a name, or wait with whoever does already; nobody who gives up ends that."""
+        with self._guard:
+            known = self._looking_up.get(name)
+            if known is not None:
+                return known
+            if len(self._looking_up) >= LOOKUPS:
+                text = f"{LOOKUPS} names are looked up already: does no name server answer?"
+                raise OSError(errno.EAGAIN, text)
+            future: Future[T] = Future()
+            future.set_running_or_notify_cancel()
+
+            def work() -> None:
+                try:
+                    _do(future, find)
+                finally:
+                    with self._guard:
+                        self._looking_up.pop(name, None)
+
+            threading.Thread(target=work, name="name", daemon=True).start()
+            self._looking_up[name] = future
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:

@@ -1,5 +1,6 @@
 import asyncio
 import errno
+import socket
 import subprocess
 import sys
 import threading
@@ -7,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from vllmd.util import threads
 from vllmd.util.threads import Threads
 
 HANGS = """
@@ -80,3 +82,51 @@ def test_end_waits_for_work_that_is_nearly_done() -> None:
     threads.submit(work)
     threads.shutdown()
     assert done.is_set()
+
+
+async def test_names_that_no_server_tells_hold_up_no_other_work(
+    hang: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is asked for again and again, and given up in time by who asks."""
+    asked: list[str] = []
+
+    def getaddrinfo(host: str, *_: object) -> list[object]:
+        asked.append(host)
+        hang.wait()
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("203.0.113.7", 0))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(Threads(most=5))
+    names = [f"gpu{number}" for number in range(40)]
+    for _ in range(5):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await asyncio.gather(*(loop.getaddrinfo(name, 9840) for name in names))
+    assert sorted(asked) == sorted(names)
+    async with asyncio.timeout(20):
+        assert await asyncio.to_thread(lambda: 7) == 7
+    last = [asyncio.ensure_future(loop.getaddrinfo("gpu7", 9840)) for _ in range(2)]
+    await asyncio.sleep(0)
+    hang.set()
+    async with asyncio.timeout(20):
+        found = await asyncio.gather(*last)
+    assert [each[0][4][0] for each in found] == ["203.0.113.7"] * 2
+
+
+async def test_more_names_than_make_sense_are_refused(
+    hang: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threads, "LOOKUPS", 2)
+    pool = Threads()
+
+    def getaddrinfo(name: str) -> str:
+        hang.wait()
+        return name
+
+    waiting = [pool.submit(getaddrinfo, name) for name in "ab"]
+    with pytest.raises(OSError, match="does no name server answer"):
+        pool.submit(getaddrinfo, "c")
+    assert pool.submit(getaddrinfo, "b") is waiting[1]
+    hang.set()
+    assert [each.result(20) for each in waiting] == ["a", "b"]
