@@ -98,11 +98,17 @@ class GpuScene:
 
     def read(self, kind: str, lost: dict[str, str], **values: float) -> None:
         both = {uuid: dict(values) for uuid in (G1, G2) if uuid not in lost}
+        self.read_of(kind, both, lost)
+
+    def read_of(
+        self, kind: str, values: dict[str, dict[str, float]], lost: dict[str, str] | None = None
+    ) -> None:
+        """Have each GPU read with figures of its own."""
         self.say(
             kind,
             at=self.clock.time(),
-            values=both,
-            lost=lost,
+            values=values,
+            lost=lost or {},
             errors={},
             took_s=0.0,
             cpu_s=0.0,

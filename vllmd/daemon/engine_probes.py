@@ -200,9 +200,15 @@ async def ask_rank(
 
 
 async def heeds_ranks(
-    client: httpx.AsyncClient, engine: EngineConfig, key: str | None, count: int
+    client: httpx.AsyncClient,
+    engine: EngineConfig,
+    key: str | None,
+    count: int,
+    spent: Spent = lambda *_: None,
 ) -> bool | None:
     """Tell whether an engine of `count` ranks gives a request to the rank that it names.
+
+    `spent` is told what that took, if it was answered.
 
     One that does refuses the rank that it has not, as a bad request; one that does not answers it.
     One that refuses it otherwise (it serves no completions, it wants another key) is not asked
@@ -213,6 +219,7 @@ async def heeds_ranks(
     response = await _post_canary(client, engine, key, count)
     if isinstance(response, str) or response.status_code in _LATER:
         return None
+    _problem(response, spent)
     return response.status_code == httpx.codes.BAD_REQUEST and RANK_REFUSED in response.text
 
 
@@ -309,7 +316,7 @@ class EngineProbes:
         return await ask_rank(self._client, self._engine, self._key, rank, self._spent)
 
     async def _heeds_ranks(self, count: int) -> bool | None:
-        return await heeds_ranks(self._client, self._engine, self._key, count)
+        return await heeds_ranks(self._client, self._engine, self._key, count, self._spent)
 
     async def look_afresh(self, canary: bool) -> FreshLook:
         """Have a process of its own look."""

@@ -177,18 +177,19 @@ class ReadEngineGpus(EngineGpus):
         return event.concerns_an_end(gpus.now()) and (event.is_lasting or not others)
 
     def busy(self) -> bool | None:
-        """Tell whether they compute for it; beside others on a GPU, only their rest is sure."""
-        gpus, found = self._gpus, False
+        """Tell whether they compute for it; beside others on a GPU, only their rest is sure.
+
+        Returns: None also if one of them was not read: it may be the one that computes.
+        """
+        gpus, found = self._gpus, set[bool | None]()
         for device in gpus.latest.devices.values():
             holders = [h for h in gpus.holders(device.uuid) if not h.is_kept_weights]
             own = [h for h in holders if h.is_of(self._engine.name)]
             ratio = gpus.values(device).get("busy_ratio")
-            if not own or ratio is None:
-                continue
-            found = True
-            if ratio > 0:
-                return True if len(own) == len(holders) else None
-        return False if found else None
+            if own:
+                alone = len(own) == len(holders)
+                found.add(None if ratio is None or (ratio > 0 and not alone) else ratio > 0)
+        return True if True in found else False if found == {False} else None
 
     def idle_ranks(self) -> frozenset[int]:
         """Return the data parallel ranks whose GPUs are known to compute nothing.

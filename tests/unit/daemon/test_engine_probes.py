@@ -170,6 +170,14 @@ async def test_what_a_request_of_ours_took_is_told_so_that_nobody_pays_for_it() 
     assert told == [(2, 1), (2, 1)]
 
 
+async def test_rank_that_is_answered_though_there_is_none_is_no_tokens_of_a_client() -> None:
+    told: list[tuple[int, int]] = []
+    usage = '{"usage": {"prompt_tokens": 2, "completion_tokens": 1}}'
+    async with client_of(functools.partial(_says, usage)) as client:
+        assert await heeds_ranks(client, engine(), None, 2, lambda *n: told.append(n)) is False
+    assert told == [(2, 1)]
+
+
 @pytest.mark.parametrize(
     ("code", "text", "heeded"),
     [

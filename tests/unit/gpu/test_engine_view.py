@@ -119,6 +119,28 @@ def test_busy_is_sure_only_on_a_gpu_of_its_own(scene: GpuScene) -> None:
 
 
 @pytest.mark.parametrize(
+    ("first", "second", "busy"),
+    [
+        (0.0, None, None),
+        (None, 0.0, None),
+        (0.0, 0.0, False),
+        (0.4, None, True),
+        (None, 0.4, True),
+    ],
+)
+def test_gpu_without_a_figure_may_be_the_one_that_computes(
+    scene: GpuScene, first: float | None, second: float | None, busy: bool | None
+) -> None:
+    scene.holds((G1, 20, 20, Owner.ENGINE, "code"), (G2, 21, 22, Owner.ENGINE, "code"))
+    scene.clock.now += 60
+    ratios = ((G1, first), (G2, second))
+    values = {uuid: {} if ratio is None else {"busy_ratio": ratio} for uuid, ratio in ratios}
+    scene.read_of("fast", values)
+    scene.holds((G1, 20, 20, Owner.ENGINE, "code"), (G2, 21, 22, Owner.ENGINE, "code"))
+    assert view(scene, "code").busy() is busy
+
+
+@pytest.mark.parametrize(
     ("titles", "idle"),
     [
         (("VLLM::EngineCore_DP4", "VLLM::EngineCore_DP5"), {5}),

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 from vllmd.config.model import LivenessConfig
 from vllmd.engine.answers import Answers
@@ -60,7 +61,7 @@ class OwnRanks:
             return idle and self._looks.is_still(rank, gpu.rank_pids())
 
         probes.saw(reading.ranks, reading.at, is_idle)
-        probes.look(self._ask, asked.heeds)
+        probes.look(self._ask, self._heeds)
         slow, hung = probes.slow(), probes.hung()
         self.doubt = in_words(f"rank {slow[0]}", slow[1]) if slow else None
         if hung is None:
@@ -82,7 +83,21 @@ class OwnRanks:
             self._steps -= problem is not None  # it made none
         return problem
 
-    async def _is_in_flight(self, asking: "asyncio.Future[str | None]") -> None:
+    async def _heeds(self, count: int) -> bool | None:
+        """Ask whether a request goes to the rank that it names; one that does not is answered."""
+        assert self._asked is not None
+        asking = asyncio.ensure_future(self._asked.heeds(count))
+        self._steps += 1
+        found: bool | None = None
+        try:
+            await self._is_in_flight(asking)
+            found = await asking
+        finally:
+            asking.cancel()
+            self._steps -= found is not False  # it made none
+        return found
+
+    async def _is_in_flight(self, asking: "asyncio.Future[Any]") -> None:
         self._in_flight += 1
         try:
             await self._lag.wait(asking, SLOW_S)

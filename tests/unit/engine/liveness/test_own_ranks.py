@@ -13,6 +13,7 @@ from vllmd.engine import exits
 from vllmd.engine.answers import Answers
 from vllmd.engine.gpu_interface import EngineGpus
 from vllmd.engine.liveness.fresh_look import FreshLook
+from vllmd.engine.liveness.idle_time import OwnRequests
 from vllmd.engine.liveness.monitor import Stall
 from vllmd.engine.liveness.own_ranks import OwnRanks
 from vllmd.engine.liveness.rank_probe import RanksToAsk
@@ -250,3 +251,35 @@ async def test_engine_of_one_rank_is_not_asked(tmp_path: Path) -> None:
         await scene.clock.advance(100)
         assert len(ranks.asked) == before
         assert scene.engine_state.rank_doubt is None
+
+
+@pytest.mark.parametrize("heeded", [True, False, None])
+async def test_question_whether_ranks_are_heeded_is_no_request_of_a_client(
+    tmp_path: Path, heeded: bool | None
+) -> None:
+    async with served(tmp_path) as (scene, ranks, task):
+        task.cancel()
+        ranks.show()
+        asked, answer = asyncio.Event(), asyncio.Event()
+
+        async def heeds(_: int) -> bool | None:
+            asked.set()
+            await answer.wait()
+            return heeded
+
+        own = OwnRanks(LoopLag(scene.clock), Answers(), lambda: None)
+        assert scene.probes.ranks is not None
+        to_ask = attrs.evolve(scene.probes.ranks, heeds=heeds)
+
+        def look() -> OwnRequests:
+            own.look(to_ask, attrs.evolve(scene.reading, at=scene.clock.now), LIMITS, EngineGpus())
+            return own.own
+
+        assert look() == OwnRequests(0, 0)
+        await scene.clock.advance(1)
+        assert asked.is_set()
+        assert look() == OwnRequests(1, 1)
+        answer.set()
+        await scene.clock.advance(1)
+        assert look().steps == (heeded is False)
+        own.close()
