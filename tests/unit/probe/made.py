@@ -1,5 +1,6 @@
 """Answers that are made up."""
 
+import functools
 import json
 import math
 import random
@@ -22,13 +23,13 @@ def position(token: int, logprobs: Mapping[int, float]) -> TokenPlace:
 
 def answers(seed: int = 1, *, noise: float = 0.0, noise_seed: int = 0) -> list[PromptAnswer]:
     """Return answers to all prompts by a model of that seed, with noise on its logits."""
-    return [
-        answer(random.Random(f"{seed}/{number}"), random.Random(f"{noise_seed}/{number}"), noise)
-        for number in range(len(PROMPTS))
-    ]
+    return [answer(seed, number, noise, noise_seed) for number in range(len(PROMPTS))]
 
 
-def answer(model: random.Random, other: random.Random, noise: float) -> PromptAnswer:
+@functools.cache
+def answer(seed: int, number: int, noise: float = 0.0, noise_seed: int = 0) -> PromptAnswer:
+    """Return the answer to one prompt; the same object each time, as it is frozen."""
+    model, other = random.Random(f"{seed}/{number}"), random.Random(f"{noise_seed}/{number}")
     places = []
     for _ in range(ANSWER_TOKENS):
         logits = [model.gauss(0, 3) + other.gauss(0, noise) for _ in range(VOCABULARY)]
