@@ -23,10 +23,10 @@ LEFT_BEHIND = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Hold this tier alone to it: other tiers kill whole processes."""
     here = Path(__file__).parent
-    for item in items:
-        if item.path.is_relative_to(here):
+    for module in {item.getparent(pytest.Module) for item in items}:
+        if module is not None and module.path.is_relative_to(here):
             for each in LEFT_BEHIND:
-                item.add_marker(pytest.mark.filterwarnings(each))
+                module.add_marker(pytest.mark.filterwarnings(each))
 
 
 @pytest.fixture(scope="session")
