@@ -5,9 +5,11 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import certifi
 import pytest
 
 from tests.helpers.host import Host
+from tests.helpers.web import CERTIFICATES
 from vllmd.engine.stopping import cleanup
 from vllmd.history import store, writer
 from vllmd.http import asgi_server
@@ -63,6 +65,16 @@ def no_courtesy() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(asgi_server, "SETTLE_S", 0.0)
         patch.setattr(writer, "GROUP_S", 0.0)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_authorities() -> Iterator[None]:
+    """Trust one authority: no test asks the internet, and each client of httpx reads them all."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(certifi, "where", lambda: str(CERTIFICATES / "authority.pem"))
+        for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+            patch.delenv(name, raising=False)
         yield
 
 

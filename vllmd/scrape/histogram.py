@@ -2,6 +2,7 @@
 
 import re
 from array import array
+from operator import sub
 
 import attrs
 
@@ -21,12 +22,9 @@ class CumulativeHistogram:
         """Return what was added since an earlier one; None if that was another process's."""
         if before.bounds != self.bounds:
             return None
-        added = array(
-            "d", (now - then for now, then in zip(self.counts, before.counts, strict=True))
-        )
-        return (
-            None if any(count < 0 for count in added) else CumulativeHistogram(self.bounds, added)
-        )
+        added = array("d", map(sub, self.counts, before.counts))
+        fell = any(map((0.0).__gt__, added))
+        return None if fell else CumulativeHistogram(self.bounds, added)
 
     def plus(self, other: "CumulativeHistogram") -> "CumulativeHistogram":
         """Return the sum; of other bounds, the newer one alone."""

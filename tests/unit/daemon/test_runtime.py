@@ -61,10 +61,11 @@ class Scene:
         client = httpx.AsyncClient(transport=httpx.MockTransport(self._answer))
         environment = Environment(spawner=self.spawner)
         first = self.reading(text)
+        self.history = HistoryWriter(Store(folder))
         self.runtime = Runtime(
             first,
             environment,
-            history=HistoryWriter(Store(folder)),
+            history=self.history,
             on_start=OnStartDoctor(first.config, folder / "c.sock"),
             web=WebSettings(first.config.daemon, self.clock),
             client=client,
@@ -105,6 +106,7 @@ async def running(folder: Path, text: str) -> AsyncIterator[Scene]:
     for name in ("run/engines", "state", "log"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     scene = Scene(folder, text)
+    scene.history.start()
     scene.runtime.begin()
     try:
         yield scene
@@ -114,6 +116,7 @@ async def running(folder: Path, text: str) -> AsyncIterator[Scene]:
         for shim in scene.spawner.shims:
             if shim.is_listening:
                 shim.vanish()
+        scene.history.close()
         scene.disk_thread.close()
 
 
