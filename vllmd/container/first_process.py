@@ -130,8 +130,11 @@ def _has_children() -> bool:
 
 
 def _children() -> list[int]:
-    """Return this process's children."""
-    return [each.pid for each in proc.all_processes() if each.ppid == os.getpid()]
+    """Return this process's children; none if the kernel cannot list them now."""
+    try:
+        return [each.pid for each in proc.all_processes() if each.ppid == os.getpid()]
+    except OSError:
+        return []
 
 
 def _say(text: str) -> None:

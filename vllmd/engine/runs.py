@@ -146,9 +146,12 @@ class Runs:
             lines, since = [], None
         return [context.mask(line) for line in context.errors.before(lines, since)]
 
-    async def lives_on(self) -> bool:
-        """Tell whether a shim lives whose connection has just ended without a word."""
-        return await orphans.shim_lives_on(self.record, self._clock)
+    async def lives_on(self, run: RunRecord) -> bool:
+        """Tell whether the shim of a run lives whose connection has just ended without a word.
+
+        That its record is gone, or cannot be read, says nothing of the shim.
+        """
+        return await orphans.shim_lives_on(lambda: self.record() or run, self._clock)
 
     def record(self) -> RunRecord | None:
         """Return what was started last, unless its end was accounted for."""
@@ -278,7 +281,9 @@ class Runs:
                 break
             except TimeoutError as error:
                 engine_state.found(f"{error}; a reboot may be needed")
-                await self._clock.sleep(RETRY_S)
+            except OSError as error:
+                engine_state.found(f"what is left of it cannot be ended yet: {error}")
+            await self._clock.sleep(RETRY_S)
         if killed:
             emit(engine_state.log, EngineOrphansKilled(killed=tuple(killed)))
         return self.lost(run["run_id"], killed)

@@ -153,7 +153,7 @@ class Supervisor(GroupedEngine):
                 if not self._wanted and not self._closing:
                     self._state.release("it was stopped")
             closing, again_s = self._closing, await self._release_weights()
-            if closing:
+            if closing and self._closing:  # a reload may want it again meanwhile
                 return
             if not self._may_start:
                 await self._requests.beyond_within(self._heard, again_s, self._clock)
@@ -293,7 +293,7 @@ class Supervisor(GroupedEngine):
                 await self._end(client, stall)
                 break
         record, runs = await client.exited, self._parts.runs
-        if record is None and await runs.lives_on():
+        if record is None and await runs.lives_on(client.run):
             self.detach()
             return None
         self._state.is_over = (

@@ -5,6 +5,7 @@ its tree. It was ours if it was seen there before, is in a session that an engin
 in the control group of an engine's unit. Everything else is foreign, and left alone.
 """
 
+import contextlib
 import itertools
 import pwd
 from collections.abc import Collection, Mapping
@@ -38,15 +39,31 @@ def identify(
     if engine is not None:
         notes.processes.pop(identity, None)  # the newest last: the oldest are forgotten first
         notes.processes[identity] = engine
-        notes.sessions[stat.session] = engine
+        _note_session(stat.session, engine, notes)
         owner = Owner.WEIGHTS if engine.startswith(WEIGHTS_OF) else Owner.ENGINE
         engine = engine.removeprefix(WEIGHTS_OF)
         return Holder(pid, size, owner, engine, name, user, stat.start_ticks)
-    was = notes.processes.get(identity) or notes.sessions.get(stat.session)
+    was = notes.processes.get(identity) or _engine_of_session(stat.session, notes)
     if was is None and _in_engine_unit(pid, root):
         was = "unknown"
     owner = Owner.FOREIGN if was is None else Owner.ORPHAN
     return Holder(pid, size, owner, was, name, user, stat.start_ticks)
+
+
+def _note_session(session: int, engine: str, notes: GpuState) -> None:
+    notes.sessions[session] = engine
+    if (leader := proc.read_stat(session)) is not None:
+        notes.leaders[session] = leader.start_ticks
+
+
+def _engine_of_session(session: int, notes: GpuState) -> str | None:
+    """Return whose a session is; None if nobody's, or its id is that of a later one by now."""
+    return None if _is_another_by_now(session, notes) else notes.sessions.get(session)
+
+
+def _is_another_by_now(session: int, notes: GpuState) -> bool:
+    leader, began = proc.read_stat(session), notes.leaders.get(session)
+    return leader is not None and began is not None and leader.start_ticks != began
 
 
 def title(command_line: str) -> str:
@@ -75,11 +92,14 @@ def forget_ended(notes: GpuState, listed: Collection[int]) -> None:
         ended = stat is None or stat.is_zombie
         if (ended and pid not in listed) or (stat and stat.start_ticks != start_ticks):
             del notes.processes[pid, start_ticks]
-    gone = [session for session in notes.sessions if proc.read_stat(session) is None]
+    over = {session for session in notes.sessions if _is_another_by_now(session, notes)}
+    gone = {session for session in notes.sessions if proc.read_stat(session) is None}
     if gone:
-        alive = {stat.session for stat in proc.all_processes() if not stat.is_zombie}
-        for session in set(gone) - alive:
-            del notes.sessions[session]
+        with contextlib.suppress(OSError):  # who lives is not known: nothing is forgotten yet
+            over |= gone - {stat.session for stat in proc.all_processes() if not stat.is_zombie}
+    for session in over:
+        del notes.sessions[session]
+        notes.leaders.pop(session, None)
 
 
 def _engine_above(stat: proc.Stat, shims: Mapping[int, str]) -> str | None:

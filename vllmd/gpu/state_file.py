@@ -26,6 +26,8 @@ class GpuState:
     """Processes of engines that held GPU memory, with the engine's name."""
     sessions: dict[int, str] = attrs.field(factory=dict)
     """Sessions that engines were started in."""
+    leaders: dict[int, int] = attrs.field(factory=dict)
+    """The clock tick in which the first process of each session began: ids are used again."""
     baselines: dict[str, Baseline] = attrs.field(factory=dict)
     """From where the growth of each engine counts."""
     xids: dict[tuple[str, int], tuple[int, float]] = attrs.field(factory=dict)
@@ -46,7 +48,10 @@ class GpuState:
         for process, engine in earlier.processes.items():
             self.processes.setdefault(process, engine)
         for session, engine in earlier.sessions.items():
-            self.sessions.setdefault(session, engine)
+            if session not in self.sessions:
+                self.sessions[session] = engine
+                if session in earlier.leaders:
+                    self.leaders[session] = earlier.leaders[session]
         for engine, base in earlier.baselines.items():
             if (now := self.baselines.get(engine)) is None or now.run_id == base.run_id:
                 self.baselines[engine] = base
@@ -94,6 +99,7 @@ class GpuStateFile:
             "boot": boot_id(),
             "processes": [[p, s, e] for (p, s), e in state.processes.items()],
             "sessions": [[s, e] for s, e in state.sessions.items()],
+            "leaders": [[s, began] for s, began in state.leaders.items()],
             "baselines": [[e, b.run_id, b.bytes] for e, b in state.baselines.items()],
             "settling": {e: [b.most_running, b.worked_s] for e, b in state.baselines.items()},
             "xids": [[u, x, n, at] for (u, x), (n, at) in state.xids.items()],
@@ -113,6 +119,7 @@ def _from_json(record: Mapping[str, Any]) -> GpuState:
     return GpuState(
         processes={(int(p), int(s)): str(e) for p, s, e in record["processes"]},
         sessions={int(s): str(e) for s, e in record["sessions"]},
+        leaders={int(s): int(began) for s, began in record.get("leaders", ())},
         baselines={
             str(e): Baseline(str(r), int(b), *_settling(record, e))
             for e, r, b in record["baselines"]

@@ -3,6 +3,7 @@
 A process is known by its id *and* its start time, because ids are used again.
 """
 
+import errno
 import os
 import signal
 import time
@@ -10,6 +11,8 @@ from collections.abc import Iterable, Iterator
 
 HOST_NAMESPACE = "pid:[4026531836]"
 """Source: include/linux/proc_ns.h, PROC_PID_INIT_INO."""
+_NOT_THERE = frozenset({errno.ENOENT, errno.ESRCH, errno.EACCES, errno.EPERM})
+"""What is said of a process that has ended, and of one that is hidden (`hidepid`)."""
 
 
 class Stat:
@@ -79,29 +82,50 @@ def parse_stat(text: bytes) -> Stat:
 def read_stat(pid: int) -> Stat | None:
     """Read one process.
 
+    Returns: None if there is no such process, or it cannot be read.
+    """
+    try:
+        return look_at(pid)
+    except OSError:
+        return None
+
+
+def look_at(pid: int) -> Stat | None:
+    """Read one process, for those who do something because it is gone.
+
     Returns: None if there is no such process.
+    Raises: OSError: that is not known: this process, or the host, has no descriptor left.
     """
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             return parse_stat(file.read())
-    except (OSError, ValueError, IndexError):
-        return None
+    except OSError as error:
+        if error.errno not in _NOT_THERE:
+            raise
+    except (ValueError, IndexError):
+        pass
+    return None
 
 
 def all_processes() -> Iterator[Stat]:
     """Yield every process of this PID namespace, zombies too, in no order.
 
     One that ends meanwhile is left out, and one that begins may be. Source: proc(5).
+
+    Raises: OSError: they cannot be read, so that nobody takes what was not seen for gone.
     """
     for entry in os.listdir("/proc"):
         if entry.isdigit():
-            stat = read_stat(int(entry))
+            stat = look_at(int(entry))
             if stat is not None:
                 yield stat
 
 
 def descendants(pid: int) -> list[Stat]:
-    """List all living processes below `pid`, parents before children; zombies are left out."""
+    """List all living processes below `pid`, parents before children; zombies are left out.
+
+    Raises: OSError: as `all_processes`.
+    """
     return below(pid, all_processes())[0]
 
 
@@ -126,6 +150,7 @@ def below(pid: int, stats: Iterable[Stat]) -> tuple[list[Stat], set[int]]:
 def session_members(session: int) -> list[Stat]:
     """List all living processes of a session, in no order; zombies are left out.
 
+    Raises: OSError: as `all_processes`.
     Source: setsid(2): whoever has left the session is not found by it.
     """
     return [s for s in all_processes() if s.session == session and not s.is_zombie]

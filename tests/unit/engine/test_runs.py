@@ -8,9 +8,9 @@ from typing import Any
 import attrs
 import pytest
 
-from tests.helpers.clock import FakeClock
-from tests.helpers.make import engine
-from tests.helpers.shims import FakeSpawner
+from tests.helpers.clock import FakeClock, settle
+from tests.helpers.make import engine, spec
+from tests.helpers.shims import FakeShim, FakeSpawner
 from vllmd.config import command, paths
 from vllmd.engine import disk_space, exits
 from vllmd.engine.context import EngineContext
@@ -19,11 +19,11 @@ from vllmd.engine.operator_requests import OperatorRequests
 from vllmd.engine.output.engine_output import EngineOutput
 from vllmd.engine.output.first_errors import FirstErrors
 from vllmd.engine.output.run_output import LAST_BYTES
-from vllmd.engine.process import lost_shim
+from vllmd.engine.process import lost_shim, orphans
 from vllmd.engine.process.run_state import Endpoint, Run
 from vllmd.engine.restart.load_slots import LoadSlots
 from vllmd.engine.restart.state_file import RestartStateFile
-from vllmd.engine.runs import MAX_RPC_BASE, RPC_BASE_PATH, Runs
+from vllmd.engine.runs import MAX_RPC_BASE, RETRY_S, RPC_BASE_PATH, Runs
 from vllmd.engine.state_machine import State, Trigger
 from vllmd.engine.stopped_engines import StoppedEngines
 from vllmd.errors import ShimError
@@ -318,3 +318,26 @@ async def test_api_keys_are_in_a_file_for_this_user_while_there_are_several(
     runs._command = attrs.evolve(runs._command, key_file=None)
     await runs.spawn("s")
     assert not path.exists()
+
+
+async def test_how_it_ended_tries_again_what_cannot_be_looked_for_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A start beside what is left would fight with it for the GPU; and the run is accounted for."""
+    runs, engine_state, _ = made(tmp_path)
+    answers: list[OSError | list[str]] = [OSError(errno.EMFILE, "Too many open files"), ["core"]]
+
+    async def kill(_: RunRecord) -> list[str]:
+        answer = answers.pop(0)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(orphans, "kill", kill)
+    ending = asyncio.create_task(runs.how_it_ended(FakeShim(spec(tmp_path, ["x"])).run))
+    await settle()
+    assert not ending.done()
+    assert engine_state.problem is not None
+    assert "Too many open files" in engine_state.problem
+    await runs._clock.advance(RETRY_S)  # type: ignore[attr-defined]
+    assert (await ending).killed == ("core",)

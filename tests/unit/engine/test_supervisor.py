@@ -1,5 +1,6 @@
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -8,7 +9,9 @@ from tests.helpers.scene import Scene, running
 from tests.helpers.shims import FakeShim
 from vllmd.engine.state_machine import State
 from vllmd.engine.stopped_engines import StoppedEngines
+from vllmd.engine.weights.keeper import WeightKeeper
 from vllmd.errors import HeldError
+from vllmd.shim.protocol import RUN_RECORD_NAME
 
 
 async def test_run_starts_an_engine_and_becomes_ready(tmp_path: Path) -> None:
@@ -289,12 +292,37 @@ async def test_close_while_waiting_returns(tmp_path: Path) -> None:
         assert scene.state is State.STOPPED
 
 
+async def test_keep_in_the_last_moment_of_an_end_starts_it_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reload took it out, and the next one brought it back while its weights were given up."""
+    begun, go_on, release = asyncio.Event(), asyncio.Event(), WeightKeeper.release
+
+    async def slow(self: WeightKeeper, *args: Any, **more: Any) -> float | None:
+        begun.set()
+        await go_on.wait()
+        return await release(self, *args, **more)
+
+    async with running(Scene(tmp_path)) as scene:
+        await scene.until_state(State.READY)
+        monkeypatch.setattr(WeightKeeper, "release", slow)
+        scene.supervisor.dismiss()
+        await asyncio.wait_for(begun.wait(), 5)
+        scene.supervisor.keep()
+        go_on.set()
+        await scene.until_state(State.READY)
+        assert len(scene.spawner.shims) == 2
+
+
+@pytest.mark.parametrize("record", ["there", "unreadable"])
 async def test_run_connection_that_ends_while_the_shim_lives_costs_no_engine(
-    tmp_path: Path,
+    tmp_path: Path, record: str
 ) -> None:
     async with running(Scene(tmp_path)) as scene:
         await scene.until_state(State.READY)
         shim = scene.spawner.last
+        if record == "unreadable":
+            (scene.directory / RUN_RECORD_NAME).write_text("")
         shim.hang_up()
         await scene.passes(5, 0.1)
         await scene.until_state(State.READY)

@@ -87,6 +87,24 @@ def test_process_in_the_group_of_an_engines_unit_is_an_orphan(tree: Tree, tmp_pa
     assert found.owner is Owner.ORPHAN
 
 
+def test_session_whose_id_another_has_by_now_makes_no_orphan(tree: Tree) -> None:
+    """An engine ended while nobody looked, and a person's shell got the id of its session."""
+    notes = GpuState(sessions={tree.process.pid: "chat"}, leaders={tree.process.pid: 1})
+    assert identify(tree.child, 5, {}, notes).owner is Owner.FOREIGN
+    forget_ended(notes, {tree.child})
+    assert (notes.sessions, notes.leaders) == ({}, {})
+
+
+def test_session_is_known_by_the_start_of_its_first_process(tree: Tree) -> None:
+    notes = GpuState()
+    identify(tree.child, 5, tree.shims, notes)
+    leader = proc.read_stat(tree.process.pid)
+    assert leader is not None
+    assert notes.leaders == {tree.process.pid: leader.start_ticks}
+    notes.processes.clear()
+    assert identify(tree.child, 5, {}, notes).owner is Owner.ORPHAN
+
+
 @pytest.mark.parametrize(
     ("line", "name"),
     [
@@ -130,4 +148,4 @@ def test_memory_of_an_engine_that_has_ended_is_an_orphans_until_it_is_back() -> 
     forget_ended(notes, {tree.child})
     assert notes.processes
     forget_ended(notes, ())
-    assert (notes.processes, notes.sessions) == ({}, {})
+    assert (notes.processes, notes.sessions, notes.leaders) == ({}, {}, {})

@@ -15,6 +15,7 @@ def state() -> GpuState:
     return GpuState(
         processes={(10, 99): "chat"},
         sessions={10: "chat"},
+        leaders={10: 77},
         baselines={"chat": Baseline("run-1", 5, 7, 30.0)},
         xids={("GPU-1", 79): (2, 1_000_000.0)},
         indices={"GPU-1": 0},

@@ -1,9 +1,11 @@
+import errno
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -25,6 +27,45 @@ def test_parse_stat_name_with_parentheses() -> None:
 
 def test_read_stat_of_nobody_is_none() -> None:
     assert proc.read_stat(2**22 + 1) is None
+
+
+class NoDescriptors:
+    """Stands for `open` in `proc`: nothing of `/proc` can be opened."""
+
+    def __init__(self, number: int, path: str = "/proc/") -> None:
+        self._number, self._path = number, path
+
+    def __call__(self, path: str, *more: Any, **named: Any) -> Any:
+        if str(path).startswith(self._path):
+            raise OSError(self._number, os.strerror(self._number), path)
+        return open(path, *more, **named)
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
+def test_all_processes_that_cannot_be_read_are_not_gone(
+    monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    monkeypatch.setattr(proc, "open", NoDescriptors(number), raising=False)
+    for look in (
+        lambda: list(proc.all_processes()),
+        lambda: proc.descendants(os.getpid()),
+        lambda: proc.session_members(os.getsid(0)),
+        lambda: proc.look_at(os.getpid()),
+    ):
+        with pytest.raises(OSError, match=os.strerror(number)):
+            look()
+    assert proc.read_stat(os.getpid()) is None
+
+
+@pytest.mark.parametrize("number", [errno.ENOENT, errno.ESRCH, errno.EACCES, errno.EPERM])
+def test_all_processes_those_that_ended_or_are_hidden_are_left_out(
+    monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    own = f"/proc/{os.getpid()}/"
+    monkeypatch.setattr(proc, "open", NoDescriptors(number, own), raising=False)
+    found = {stat.pid for stat in proc.all_processes()}
+    assert os.getpid() not in found
+    assert os.getppid() in found
 
 
 def test_descendants_finds_grandchildren_and_session_members() -> None:

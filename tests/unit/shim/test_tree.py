@@ -1,3 +1,4 @@
+import errno
 import os
 import signal
 import subprocess
@@ -43,6 +44,24 @@ def until_empty(tree: EngineTree) -> None:
             return
         time.sleep(0.02)
     pytest.fail("the tree does not become empty")
+
+
+def test_tree_is_not_empty_because_it_cannot_be_read(
+    spawn: Spawn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The API server is gone, its core lives, and the host has no descriptor left."""
+    tree = spawn("/bin/sh", "-c", "sleep 60 & exit 3")
+    wait_for("its end", lambda: (stat := proc.read_stat(tree.pid)) and stat.is_zombie)
+
+    def no_descriptor(path: str, *_: object) -> None:
+        raise OSError(errno.ENFILE, os.strerror(errno.ENFILE), path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(proc, "open", no_descriptor, raising=False)
+        with pytest.raises(OSError, match="open files"):
+            tree.sweep()
+    until_empty(tree)
+    assert [name.split(" (")[0] for name in tree.killed] == ["sleep 60"]
 
 
 def test_tree_exit_code_is_kept(spawn: Spawn) -> None:

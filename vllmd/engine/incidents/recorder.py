@@ -6,6 +6,7 @@ kernel.log.
 """
 
 import asyncio
+import contextlib
 import gzip
 import json
 import shutil
@@ -83,7 +84,9 @@ class IncidentRecorder:
 
         Returns: the folder of this incident; None if it could not be written.
         """
-        processes = proc.descendants(run["shim_pid"])
+        processes: list[proc.Stat] = []
+        with contextlib.suppress(OSError):  # the rest is worth as much
+            processes = proc.descendants(run["shim_pid"])
         about = {
             "used": attrs.asdict(used) if used else None,
             "processes": [_process(stat) for stat in processes],

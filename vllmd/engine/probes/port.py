@@ -14,15 +14,19 @@ MOST_SHOWN = 80
 def owned_by_tree(shim_pid: int, port: int) -> bool | None:
     """Tell whether a process below the shim listens on `port`.
 
-    Returns: None if that cannot be read, as without the right to look.
+    Returns: None if that cannot be read, as without the right to look, or a descriptor.
     """
     refused = False
-    for stat in proc.descendants(shim_pid):
+    try:
+        processes = proc.descendants(shim_pid)
+    except OSError:
+        return None
+    for stat in processes:
         try:
             connections = psutil.Process(stat.pid).net_connections(kind="tcp")
         except psutil.NoSuchProcess:
             continue
-        except psutil.Error:
+        except (psutil.Error, OSError):
             refused = True
             continue
         if any(

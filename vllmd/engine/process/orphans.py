@@ -48,9 +48,12 @@ def read_last_exit(directory: Path) -> ExitRecord | None:
 
 
 def find(record: RunRecord) -> list[proc.Stat]:
-    """List what is left of a run: members of its session, started with it or later."""
+    """List what is left of a run: members of its session, started with it or later.
+
+    Raises: OSError: the processes cannot be read.
+    """
     session = record["engine_pid"]
-    leader = proc.read_stat(session)
+    leader = proc.look_at(session)
     if leader is not None and leader.start_ticks != record["engine_start_ticks"]:
         return []
     members = proc.session_members(session)
@@ -61,8 +64,8 @@ async def kill(record: RunRecord) -> list[str]:
     """Kill what is left of a run, in a loop until nothing is: a worker may start a helper.
 
     Returns: the names of what was killed.
-    Raises: TimeoutError: something does not die (uninterruptible); the caller must not start
-        another engine.
+    Raises: TimeoutError: something does not die (uninterruptible); OSError: it cannot be looked
+        for, or is another user's. The caller must not start another engine.
     """
     named: dict[tuple[int, int], str] = {}
     for _ in range(ROUNDS):
@@ -81,22 +84,23 @@ async def kill(record: RunRecord) -> list[str]:
 
 
 def shim_alive(record: RunRecord) -> bool:
-    """Tell whether the shim of a run lives."""
-    stat = proc.read_stat(record["shim_pid"])
+    """Tell whether the shim of a run lives, or nobody can tell: its engine is left alone then."""
+    try:
+        stat = proc.look_at(record["shim_pid"])
+    except OSError:
+        return True
     return (
         stat is not None and not stat.is_zombie and stat.start_ticks == record["shim_start_ticks"]
     )
 
 
-async def shim_lives_on(run: Callable[[], RunRecord | None], clock: Clock) -> bool:
+async def shim_lives_on(run: Callable[[], RunRecord], clock: Clock) -> bool:
     """Tell whether a shim lives whose connection has just ended without a word.
 
-    One that was killed closes its connections a moment before it is gone. `run` returns its record,
-    None if there is none any more.
+    One that was killed closes its connections a moment before it is gone. `run` returns its record.
     """
     for _ in range(LIVES_LOOKS):
-        record = run()
-        if record is None or not shim_alive(record):
+        if not shim_alive(run()):
             return False
         await clock.sleep(LIVES_LOOK_S)
     return True

@@ -157,8 +157,11 @@ def _used(folder: Path) -> set[tuple[int, int]] | None:
     Returns: None if that cannot be known.
     """
     used: set[tuple[int, int]] = set()
-    device = folder.stat().st_dev
-    for process in all_processes():
+    try:
+        device, processes = folder.stat().st_dev, list(all_processes())
+    except OSError:
+        return None
+    for process in processes:
         if process.pid == 1:
             continue  # init maps no engine's memory, and may not be looked into
         place = Path("/proc", str(process.pid))

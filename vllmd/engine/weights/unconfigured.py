@@ -86,9 +86,13 @@ class UnconfiguredWeights:
                 f"'kill {run['shim_pid']}' ends them (their shim)"
             )
         engine = orphans.read_run(self._run_dir / "engines" / name)
-        if engine is not None and (orphans.shim_alive(engine) or orphans.find(engine)):
-            return MAPPED
-        return None
+        if engine is None:
+            return None
+        try:
+            runs = orphans.shim_alive(engine) or bool(orphans.find(engine))
+        except OSError:
+            runs = True  # nobody can tell
+        return MAPPED if runs else None
 
     def _tell(self, name: str, run: RunRecord, known: _Known, consequence: str) -> None:
         if known.told != consequence:

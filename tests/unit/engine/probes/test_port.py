@@ -1,8 +1,10 @@
+import errno
 import os
 import socket
 import subprocess
 import sys
 
+import psutil
 import pytest
 
 from vllmd.engine.probes.port import MOST_SHOWN, listener_on, owned_by_tree, port_free
@@ -28,6 +30,21 @@ def test_owned_by_tree_knows_its_own_listener_from_a_foreign_one() -> None:
     finally:
         child.kill()
         child.wait()
+
+
+def test_owned_by_tree_without_a_descriptor_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that serves would be taken for one that refuses."""
+    with socket.create_server(("127.0.0.1", 0)) as ours:
+        port = ours.getsockname()[1]
+
+        def no_descriptor(*_: object, **__: object) -> None:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+        with monkeypatch.context() as patch:
+            patch.setattr(proc, "open", no_descriptor, raising=False)
+            assert owned_by_tree(os.getppid(), port) is None
+        monkeypatch.setattr(psutil.Process, "net_connections", no_descriptor)
+        assert owned_by_tree(os.getppid(), port) is None
 
 
 def test_listener_on_is_one_line_however_it_was_started(monkeypatch: pytest.MonkeyPatch) -> None:

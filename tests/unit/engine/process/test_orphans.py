@@ -1,3 +1,5 @@
+import errno
+import os
 import subprocess
 import sys
 import time
@@ -84,6 +86,32 @@ def test_read_exit_of_another_run_is_none(tmp_path: Path) -> None:
 def test_shim_alive_knows_a_process_by_its_start(tmp_path: Path) -> None:
     assert orphans.shim_alive(record_of(tmp_path))
     assert not orphans.shim_alive(record_of(tmp_path, shim_start_ticks=1))
+
+
+def _no_descriptor(path: str, *_: object) -> None:
+    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), path)
+
+
+def test_shim_alive_of_one_that_cannot_be_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a shim left is killed: so nobody takes one for dead because descriptors ran out."""
+    record = record_of(tmp_path)
+    monkeypatch.setattr(proc, "open", _no_descriptor, raising=False)
+    assert orphans.shim_alive(record)
+
+
+async def test_kill_of_what_cannot_be_looked_for_does_not_say_that_it_is_gone(
+    tmp_path: Path, leader: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = record_of_leader(tmp_path, leader.pid)
+    leader.kill()
+    leader.wait()
+    with monkeypatch.context() as patch:
+        patch.setattr(proc, "open", _no_descriptor, raising=False)
+        with pytest.raises(OSError, match="open files"):
+            await orphans.kill(record)
+    assert len(await orphans.kill(record)) == 1
 
 
 def test_kill_shim_spares_a_process_that_took_the_id_later(

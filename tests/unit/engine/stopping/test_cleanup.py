@@ -1,4 +1,5 @@
 import asyncio
+import errno
 import mmap
 import os
 import signal
@@ -151,6 +152,20 @@ def test_remove_shared_leaves_what_is_mapped_or_open(tmp_path: Path) -> None:
     assert list(remove_shared(0, tmp_path)) == [str(opened)]
     memory.close()
     assert list(remove_shared(0, tmp_path)) == [str(mapped)]
+
+
+def test_remove_shared_leaves_all_while_processes_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = shared(tmp_path, "psm_used")
+
+    def no_descriptor() -> Iterator[proc.Stat]:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        yield
+
+    monkeypatch.setattr(cleanup, "all_processes", no_descriptor)
+    assert list(remove_shared(0, tmp_path)) == []
+    assert path.exists()
 
 
 def test_remove_shared_leaves_what_is_older_than_the_run(tmp_path: Path) -> None:
