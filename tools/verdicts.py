@@ -72,9 +72,14 @@ class Verdict:
 
 
 def judge(case: Case, folder: Path | None = None) -> Verdict:
-    """Return what is said of a case; live too, if there is an empty folder for its log."""
+    """Return what is said of a case; live too, if there is an empty folder for its log.
+
+    What somebody shows of a log is of no engine that runs: it is judged as a file only.
+    """
     found = diagnose_output(list(case.lines), case.failure.exit_code)
-    return Verdict(case, found, seen_live(case, folder) if folder else None)
+    if folder is None or case.failure.seen:
+        return Verdict(case, found)
+    return Verdict(case, found, seen_live(case, folder))
 
 
 def table(verdicts: Iterable[Verdict]) -> list[str]:
@@ -108,7 +113,7 @@ def missed(verdict: Verdict) -> str:
             ("HELD", verdict.held),
             ("RETRIED", verdict.retried),
             ("other line", not verdict.quoted),
-            ("NOT LIVE", verdict.right and not verdict.right_live),
+            ("NOT LIVE", verdict.live and verdict.right and not verdict.right_live),
         )
         if on
     )
@@ -130,7 +135,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         verdicts = [judge(case, Path(folder)) for case in cases()]
     for verdict in verdicts:
-        fine = verdict.right_live and verdict.right and verdict.quoted
+        fine = verdict.right and verdict.quoted
+        fine = fine and (verdict.live is None or verdict.right_live)
         fine = fine and not verdict.held and not verdict.retried
         if not fine and (asked.held_out or not verdict.case.failure.held_out):
             print(missed(verdict))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from tests.verdicts import formats
+from tests.verdicts import formats, shown
 from tests.verdicts.failures import (
     arguments,
     cuda_errors,
@@ -86,6 +86,7 @@ SUBJECTS: Mapping[str, tuple[Failure, ...]] = {
     "makers": other_makers.FAILURES,
     "cut": (*cut_logs.FAILURES, *cut_starts.FAILURES),
     "seen": unseen_kinds.FAILURES,
+    "shown": shown.FAILURES,
     "traps": traps.FAILURES,
 }
 BY_NAME = {failure.name: failure for table in SUBJECTS.values() for failure in table}
@@ -98,6 +99,9 @@ def cases() -> Iterator[Case]:
     """Yield every case; which wrapper one gets depends on its place only."""
     count = 0
     for subject, table in SUBJECTS.items():
+        if table is shown.FAILURES:
+            yield from shown.cases()
+            continue
         for failure in table:
             for nth in range(min(CASES_EACH, len(failure.versions))):
                 step = len(failure.versions) // CASES_EACH if len(failure.versions) > 2 else 1

@@ -102,11 +102,13 @@ class Failure:
     """The pydantic class whose check raises the root, in versions that have it."""
     echoes: bool = True
     """Whether the processes above print that the one below failed."""
+    seen: bool = False
+    """Whether it is a log that was judged before it came here, and mended for then."""
 
     @property
     def held_out(self) -> bool:
-        """Return whether no pattern may be made to fit it: true of about a third of all."""
-        return zlib.crc32(self.name.encode()) % 3 == 0
+        """Return whether no pattern may be made to fit it: true of about a third of the others."""
+        return not self.seen and zlib.crc32(self.name.encode()) % 3 == 0
 
 
 @attrs.frozen

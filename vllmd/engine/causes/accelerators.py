@@ -27,14 +27,16 @@ CALL_FAILED: Mapping[str, str] = {
     r"CUBLAS_STATUS_\w+|CUDNN_STATUS_\w+": "torch: aten/src/ATen/cuda/CUDABlas.cpp",
     r"\bUR error|UR_RESULT_ERROR|PI_ERROR_": "torch for Intel's GPUs: SYCL",
     r"\bsynStatus\b": "torch for Gaudi",
-    r"call aclnn\w+ failed|PTA call acl api failed|\bEZ9999: Inner Error"
+    r"call aclnn\w+ failed|NPU function error: aclrt|PTA call acl api failed|\bEZ9999: Inner Error"
     r"|\bACL \w+ \w+ failed, error code": ("torch_npu: csrc/core/npu/NPUException.h, for Ascend"),
     r"hipError[A-Z]\w+|MIOpen Error|rocBLAS error|miopenStatus": "ROCm's libraries",
     r"unable to find an engine to execute this": "torch: aten/src/ATen/native/cudnn",
     r"Failed to execute the model status=\d+": "torch_neuronx, of AWS Neuron",
     r"^CUDA error \(\S+:\d+\): ": "xformers, flash_attn: csrc",
     r"HSA_STATUS_ERROR|Memory access fault by GPU": "ROCm: rocr-runtime",
-    r"cudaError[A-Z]\w+|unspecified launch failure": "CUDA",
+    r"cudaError[A-Z]\w+|unspecified launch failure|an illegal memory access was encountered": (
+        "CUDA: cudaGetErrorString; FlashInfer: csrc"
+    ),
 }
 NOT_TALKED: Mapping[str, str] = {
     r"Watchdog caught collective operation timeout": "torch: ProcessGroupNCCL.cpp",

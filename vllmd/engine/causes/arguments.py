@@ -224,6 +224,9 @@ CAUSES = (
             ),
             r"(?:tensor|pipeline)[_ ]parallel[_ ]size .*(?:exceeds|is larger than"
             r"|is greater than)": ("vllm/config/parallel.py 0.4 to 0.9"),
+            r"^assert .*%.*\b(?:(?:tp|pp|ep|dp)_size|\w*(?:parallel|world|partition)\w*).*== 0": (
+                "vllm/model_executor/models: what they assert of their heads and experts"
+            ),
         },
         told=_misfit,
     ),
@@ -269,15 +272,17 @@ CAUSES = (
             rf"|\b[\d.]+ ?[GM]i?B\b|placement group|called outside of|No compiled \w"
             rf"|: Assertion [`']|{VALUE_MISTAKES}"
         ),
+        not_from=r"-packages/(?:torch|triton|numpy|numba)/",
         signs={
             r"\d+ validation errors? for \w*(?:Config|Args)\b": "pydantic; vllm/config since 0.9",
             r"No tokenizer registered for tokenizer_mode=": "vllm/tokenizers since 0.12",
             r"Unsupported connector type": (
                 "vllm/distributed/kv_transfer/kv_connector/factory.py since 0.7"
             ),
-            r"(?:is|are) only supported (?:for|with|on|in|when)": (
-                "vllm/config/compilation.py since 0.4"
+            r"(?:is|are) only supported (?:for|with|on|in|when)|\bsupports only\b": (
+                "vllm/config/compilation.py since 0.4, config/vllm.py since 0.32"
             ),
+            r"should have the same vocabulary size": "vllm/config/speculative.py since 0.9",
             r"Unknown quantization method|does not match the quantization method specified": (
                 "vllm/config/model.py since 0.2"
             ),
@@ -318,6 +323,10 @@ CAUSES = (
             ),
             r"invalid literal for int\(\) with base 10: '(?:MIG|GPU)-": (
                 "vllm/platforms/cuda.py, of CUDA_VISIBLE_DEVICES"
+            ),
+            r"(?:invalid literal for int\(\) with base \d+|could not convert string to float): "
+            r"'(?:(?i:true|false|yes|no|on|off|auto|none)|\w+://[^']*|)'$": (
+                "Python, of a variable or a flag: no file of a model has such numbers"
             ),
             r"Unsupported model_impl|Unknown load_format|Unsupported (?:speculative|runner)": (
                 "vllm/model_executor/model_loader/default_loader.py since 0.8"

@@ -146,6 +146,8 @@ class Frame:
     """Whether it is looked for only where the exception was raised, not in what called that."""
     elsewhere: str = ""
     """A pattern of where it was raised, if it is of another cause then."""
+    bare: bool = False
+    """With `NOWHERE`: whether no process has to be named, either: only vLLM's parts say so."""
 
 
 def _nothing(_: Found) -> Told:
@@ -168,6 +170,8 @@ class Cause:
     signs: Mapping[str, str] = attrs.field(factory=dict)
     unless: str | None = None
     """A pattern of messages that are of another cause."""
+    not_from: str | None = None
+    """A pattern of where it was raised, if its words are of another cause then."""
     frames: tuple[Frame, ...] = ()
     prior: bool = False
     """Whether its signs decide wherever they stand before the root: what they tell ends processes,
@@ -222,13 +226,21 @@ class Cause:
         return None
 
     def _by_words(self, sign: Sign) -> str | None:
-        if self._pattern is None or self._is_of_another(sign):
+        if self._pattern is None or self._is_of_another(sign) or self._is_from_another(sign):
             return None
         line = next(filter(self._pattern.search, sign.lines), None)
-        return sign.quote if line is not None and line is sign.lines[0] else line
+        if line is None:
+            return None
+        of_code = sign.thrown is not None and line == sign.thrown.code
+        return sign.quote if line is sign.lines[0] or of_code else line
 
     def _is_of_another(self, sign: Sign) -> bool:
         return bool(self._unless and self._unless.search("\n".join(sign.lines)))
+
+    def _is_from_another(self, sign: Sign) -> bool:
+        if self.not_from is None or sign.thrown is None:
+            return False
+        return any(re.search(self.not_from, file) for file in sign.thrown.files[-1:])
 
     def _by_frame(self, sign: Sign) -> str | None:
         if not self._frames or sign.thrown is None or self._is_of_another(sign):
@@ -244,7 +256,8 @@ class Cause:
             if frame.elsewhere and any(re.search(frame.elsewhere, place) for place in last):
                 continue
             looked_at = last if frame.raised else places
-            if frame.where == NOWHERE and not places and sign.entry.process is not None:
+            named = frame.bare or sign.entry.process is not None
+            if frame.where == NOWHERE and not places and named:
                 looked_at = ("",)
             if says.search(sign.lines[0]) and any(map(where.search, looked_at)):
                 return sign.quote

@@ -15,7 +15,7 @@ _MISTAKE = NAME + any_of(
     r"ZeroDivisionError\b",
     r"AttributeError: .*" + any_of(r"has no (?:attribute|setter)", r"Can't (?:get|pickle)"),
     r"KeyError: "
-    + any_of(r"'[^' ]*'", r'"[^" ]*"', r"-?\d+", r"\(.*\)", r"<.*>", r"[a-z]+\.\w+")
+    + any_of(r"None", r"'[^' ]*'", r'"[^" ]*"', r"-?\d+", r"\(.*\)", r"<.*>", r"[a-z]+\.\w+")
     + "$",
     r"IndexError: "
     + any_of(
@@ -67,9 +67,7 @@ _VLLM = r"(?:^|/)vllm(?:_\w+)?/"
 """vLLM, and its plugins for other hardware."""
 _SETTINGS = r"config|engine/arg_utils|transformers_utils/config|envs|entrypoints/\S*cli_args"
 """Where a value of a wrong type is one that vLLM was given."""
-_OF_A_HOST = (
-    r"\b(?:available|allowed|devices?|memory|nodes?|GPUs?|ports?|network|support\w*|enabled?)\b"
-)
+_OF_A_HOST = r"\b(?:available|devices?|memory|nodes?|GPUs?|ports?|network|support\w*|enabled?)\b"
 _OTHERS = any_of("nixl", "lmcache", "mooncake", "mori", "ray", "requests", "urllib3") + "/"
 _PACKAGE = rf"(?:site|dist)-packages/(?!vllm|{_OTHERS}|grpc|http|aiohttp|botocore)"
 _KERNELS = any_of(
@@ -203,8 +201,8 @@ CAUSES = (
         explanation="vLLM does not take what it was given: a setting, or the model with it.",
         advice="Change or leave out the setting that the evidence names, or take another model.",
         unless=(
-            rf"{UNLESS}|{_OF_ITSELF}|{VALUE_MISTAKES}|\binstall|PATH\b|\b[GM]iB\b"
-            r"|placement group"
+            rf"{UNLESS}|{_OF_ITSELF}|{VALUE_MISTAKES}|\binstall|PATH\b|\b[KMG]i?B\b"
+            r"|placement group|Method '\w+' is not implemented"
         ),
         frames=(
             Frame(
@@ -236,6 +234,11 @@ CAUSES = (
             "install')."
         ),
         unless=UNLESS,
+        signs={
+            r"Assertion error \(\S*(?:deep_?gemm|flash_?mla|/csrc/)\S*:\d+\): ": (
+                "deep_gemm: csrc/utils/exception.hpp, of what its kernels are called with"
+            ),
+        },
         frames=(
             Frame(
                 _OF_MODELS,
@@ -269,7 +272,10 @@ CAUSES = (
             "traceback names; vLLM's issues may have it."
         ),
         unless=UNLESS,
-        signs={r"Duplicated timeseries in CollectorRegistry": "prometheus_client/registry.py"},
+        signs={
+            r"Duplicated timeseries in CollectorRegistry": "prometheus_client/registry.py",
+            r"Method '\w+' is not implemented": "vllm/utils, serial_utils.py: run_method since 0.7",
+        },
         frames=(
             Frame(
                 rf"{_VLLM}(?!{_SETTINGS})|{_PACKAGE}|/multiprocessing/",
@@ -293,6 +299,18 @@ CAUSES = (
                 raised=True,
             ),
             Frame(rf"{_VLLM}|-packages/", _STD, "the C++ library, by pybind11"),
+            Frame(
+                r"-packages/torch/_library/",
+                r"^(?:ValueError|RuntimeError|TypeError)\b",
+                "torch/_library, of an operator that a package registers",
+                raised=True,
+            ),
+            Frame(
+                NOWHERE,
+                _TENSORS,
+                "torch: aten/src/ATen; kernels, of parts whose traceback is not there",
+                bare=True,
+            ),
             Frame(
                 NOWHERE,
                 rf"(?!{NAME}(?:Key|Index)Error\b|.*\bLoRA\b){_MISTAKE}",

@@ -111,6 +111,9 @@ CAUSES = (
             r"compiled with an unsupported toolchain": "CUDA: cudaErrorUnsupportedPtxVersion",
             r"[Dd]river [Nn]ot [Ll]oaded|CUDA unknown error": "NVML; torch/cuda/__init__.py",
             r"PTX JIT compiler library (?:was )?not found": "CUDA: cudaErrorJitCompilerNotFound",
+            r"NRT_UNSUPPORTED_NEFF_VERSION|Unsupported NEFF": (
+                "libnrt, of AWS Neuron: its driver is of another version than the compiler"
+            ),
             r"not supported in the installed CUDA driver": "CUDA: cudaErrorCallRequiresNewerDriver",
         },
     ),
@@ -139,8 +142,10 @@ CAUSES = (
             r"|nvidia-container-cli: (?!init\w* error: nvml|requirement error)": (
                 "docker: daemon/devices.go; NVIDIA's container toolkit"
             ),
-            r"No supported GPU|No (?:\w+ )?(?:GPU|device|accelerator)s? (?:(?:are|is|were|was) )?"
-            r"(?:found|available|detected)": "vllm/platforms; torch: xpu/__init__.py",
+            r"No supported GPU|\b[Nn]o (?:\w+ )?(?:GPU|device|accelerator)s? "
+            r"(?:(?:are|is|were|was) )?(?:found|available|detected)": (
+                "vllm/platforms; torch: xpu/__init__.py, ProcessGroupNCCL.cpp"
+            ),
             r"^RuntimeError: 0 (?:active drivers|compatible backends)": "triton/runtime/driver.py",
             r"NVMLError_(?:Unknown|InvalidArgument|NoPermission|NotFound)|NVML: Unknown Error": (
                 "pynvml, of a GPU that is not given to the container"

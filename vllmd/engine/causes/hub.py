@@ -63,11 +63,12 @@ CAUSES = (
             r"HFValidationError"
             r"|Repo id must be in the form": "huggingface_hub/utils/_validators.py",
             r"\b404 Client Error: .*modelscope": "modelscope/hub/errors.py",
+            r"Incorrect path_or_model_id": "transformers/utils/hub.py",
             r"is not a local folder (?:and|or) (?:is not )?a valid": "transformers/utils/hub.py",
             r"OfflineModeIsEnabled|offline mode is enabled|outgoing traffic has been disabled": (
                 "huggingface_hub/utils/_http.py and file_download.py"
             ),
-            r"does not appear to have a file named": "transformers/utils/hub.py",
+            r"does not appear to have (?:a file|files) named": "transformers/utils/hub.py",
             r"Invalid repository ID or local directory specified": (
                 "vllm/transformers_utils/config.py since 0.8"
             ),

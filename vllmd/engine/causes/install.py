@@ -23,6 +23,11 @@ _COMPILERS = {
         "Install a newer CUDA toolkit, and set CUDA_HOME in the engine's env to it.",
         "CUDA's compiler (nvcc) here does not do what FlashInfer or torch asks of it.",
     ),
+    "detected in the compilation of": Told(
+        "Install a CUDA toolkit of torch's version (CUDA_HOME), and what vLLM asks for, in its "
+        "versions ('vllmd engine install').",
+        "CUDA's compiler (nvcc) could not compile a kernel: it, or its headers, do not fit.",
+    ),
     "NVRTC": Told(
         "Install what vLLM asks for, in its versions ('vllmd engine install'), or a newer CUDA "
         "toolkit (CUDA_HOME).",
@@ -37,7 +42,7 @@ _OF_PACKAGES = r"^(?:\S*\.)?(?:(?:Runtime|Value|Assertion|NotImplemented)Error|E
 
 
 def _compiler(found: Found) -> Told:
-    header = re.search(r"fatal error: (\S+\.h)\b", found.whole)
+    header = re.search(r"fatal error: (\S+\.(?:h|hh|hpp|cuh|inc))\b", found.whole)
     if header and header[1] == "Python.h":
         return Told("Install Python's headers (Debian: python3-dev), of the engine's Python.")
     if header:
@@ -97,7 +102,9 @@ CAUSES = (
             r"Only one platform plugin can be activated": "vllm/platforms/__init__.py since 0.7",
             r"data did not match any variant of untagged enum": "tokenizers, older than the file",
             r"operator \S+ does not exist"
-            r"|_OpNamespace' '\S+' object has no attribute": "torch/_ops.py",
+            r"|_OpNamespace' '\S+' object has no attribute|'_(?:moe_|rocm_)?C' object has no": (
+                "torch/_ops.py"
+            ),
             r"(?:is required|are required) (?:for|by) .*but (?:found|got)|requires \S+[<>=]=\S+": (
                 "transformers/utils/versions.py"
             ),
@@ -182,7 +189,7 @@ CAUSES = (
             "build-essential python3-dev), and set CUDA_HOME where they are."
         ),
         signs={
-            r"fatal error: \S+\.h(?:pp)?: No such file|fatal error: '\S+' file not found": (
+            r"fatal error: (?:\S+\.(?:h|hh|hpp|cuh|inc): No such file|'\S+' file not found)": (
                 "gcc, clang"
             ),
             r"cannot find -l\w+": "GNU ld",
@@ -192,6 +199,9 @@ CAUSES = (
             ),
             r"Ninja build failed|ninja: (?:command )?not found|Ninja is required": (
                 "flashinfer/jit/cpp_ext.py; torch/utils/cpp_extension.py"
+            ),
+            r"^ninja: build stopped|errors? detected in the compilation of": (
+                "ninja; CUDA's nvcc, of FlashInfer's kernels"
             ),
             r"Failed to find C compiler|No working C\+\+ compiler|InvalidCxxCompiler": (
                 "triton/runtime/build.py; torch/_inductor/exc.py"
@@ -204,7 +214,9 @@ CAUSES = (
                 "triton/runtime/build.py"
             ),
             r"libcuda\.so cannot found": "triton/backends/nvidia/driver.py",
-            r"NVCC compiler not found|[Cc]annot find NVCC": "deep_gemm: csrc/jit/compiler.hpp",
+            r"NVCC compil(?:er not found|ation failed)|[Cc]annot find NVCC": (
+                "deep_gemm: csrc/jit/compiler.hpp"
+            ),
             r"CppCompileError|C\+\+ compile error": "torch/_inductor/exc.py",
             r"NVRTC (?:compilation failed|error)|NVRTC_ERROR_COMPILATION": (
                 "deep_gemm: csrc/jit/compiler.hpp; torch: aten/src/ATen/cuda"

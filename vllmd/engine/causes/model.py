@@ -180,6 +180,10 @@ CAUSES = (
             r"^KeyError: '[\w.]+\.(?:weight|bias|qweight|qzeros|scales|g_idx)\w*'": (
                 "vllm/model_executor/models: load_weights, of params_dict"
             ),
+            r"^KeyError: '(?:\w+\.)*layers\.\d+\.[\w.]*(?:scales?|zeros?|packed|_proj|_shape"
+            r"|_bias|experts)(?:\.?\w{1,12})?'": (
+                "vllm/model_executor/models: load_weights, of a quantization's own parts"
+            ),
             r"There is no module or parameter named": (
                 "vllm/model_executor/models/utils.py since 0.6"
             ),
@@ -247,9 +251,7 @@ CAUSES = (
         advice="Take the model as its owner published it, or a vLLM of another version.",
         signs={
             r"[Ss]hape mismatch": "vllm/model_executor",
-            r"shapes cannot be multiplied|The size of tensor \S+ \(\d+\) must match": (
-                "torch: aten/src/ATen, of two parts of a model"
-            ),
+            r"shapes cannot be multiplied": "torch: aten/src/ATen, of two parts of a model",
         },
         unless=r"broadcast to indexing result|tensor \w \(0\)",
     ),

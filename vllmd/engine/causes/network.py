@@ -147,6 +147,7 @@ CAUSES = (
             r"Current node has no \w+ available": "vllm/v1/executor/ray_utils.py since 0.6",
             r"[Pp]lacement group.*(?:[Tt]imed? ?out|not ready|cannot|[Cc]annot provide|exceeds"
             r"|pending)": ("vllm/v1/executor/ray_utils.py since 0.4"),
+            r"placement group bundle index \d+ is invalid": "ray/util/scheduling_strategies.py",
             r"Cannot provide a placement group": "vllm/v1/executor/ray_utils.py since 0.4",
             r"required GPUs exceeds the total number|number of required \S+ exceeds": (
                 "vllm/v1/executor/ray_utils.py since 0.2"

@@ -42,6 +42,11 @@ _CODES = {
 
 _OF_A_START = re.compile(r"failed to start|initialization failed|Failed core proc|Process failed")
 """What vLLM says of an engine that never served."""
+_NAMES_A_SETTING = re.compile(
+    r"\b(?i:set|disable|enable|use|pass|remove|without|lower|raise|increase|reduce)\b.{0,60}?"
+    r"(?:(?<![\w-])-{1,2}[a-z]\w*(?:[.-]\w+)+|\bVLLM_[A-Z]\w+)"
+)
+"""Words that ask for another setting: who says so refuses what it was given, at whatever time."""
 MOST_SIGNS = 400
 _OF_AN_ENGINE = re.compile(r"EngineCore|(?:Vllm)?Worker")
 BUG = "engine_bug"
@@ -70,8 +75,15 @@ def choose(causes: Sequence[Cause], facts: Facts) -> Diagnosis | None:
             return suspected(named)
     named = best[0].diagnosis(facts, best[1], evidence=tuple(warned[:1]))
     if best[1] is not None and best[0].starting and named.kind in WALLS and _was_at_work(best[1]):
-        return suspected(named)
+        return _of_work(named, best[1])
     return named
+
+
+def _of_work(named: Diagnosis, found: Found) -> Diagnosis:
+    """Return what is certain of a refusal that may have ended an engine which served."""
+    if _NAMES_A_SETTING.search(found.whole):
+        return attrs.evolve(named, kind=Kind.TRANSIENT)
+    return suspected(named)
 
 
 def _was_at_work(found: Found) -> bool:

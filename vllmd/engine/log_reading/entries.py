@@ -25,7 +25,7 @@ _HEADS = tuple(
         rf"{_L} (?:\d{{4}}-)?(?P<at>\d\d-\d\d \d\d:\d\d:\d\d)(?:[.,]\d+)? "
         r"(?:\[(?P<place>[^\]\s]+)\]|(?P<old>[^\]\s]+)\])(?:\s|$)",
         # the same without its time: VLLM_LOGGING_CONFIG, or who shows it
-        rf"{_L} (?:\d\d-\d\d )?\[(?P<place>[\w./]+\.py:\d+)\](?:\s|$)",
+        rf"{_L} (?:\d\d-\d\d |\.\.\. )?\[(?P<place>[\w./]+\.py:\d+)\](?:\s|$)",
         # uvicorn: 'INFO:     x'
         rf"{_L}:\s{{2,}}",
         # Python's own: 'ERROR:root:x'

@@ -4,6 +4,8 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from vllmd.engine.log_reading.markdown import unmarked
+
 _OWN = r"\([A-Za-z][\w ]* pid=\d+\) "
 _LEVEL = r"(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)"
 _RECORD = re.compile(rf"(?:{_OWN})*{_LEVEL} \d\d-\d\d \d\d:\d\d:\d\d(?:[.,]\d+)? \[?[^\]\s]+\] ")
@@ -24,7 +26,7 @@ def unpasted(lines: Sequence[str]) -> Sequence[str]:
     """Return the lines as they were printed: each record on lines of its own, none cut in two."""
     if len(lines) > _MOST_LINES:
         return lines
-    lines = _unindented(lines)
+    lines = unmarked(_unindented(lines))
     width = _width(lines)
     whole = [*_joined(lines, width)] if width else lines
     if not any(line.count("pid=") > 1 or line.count(" ERROR ") > 1 for line in whole):
@@ -75,12 +77,14 @@ def _joined(lines: Sequence[str], width: int) -> Iterator[str]:
 
 def _records(line: str) -> Iterator[str]:
     """Yield the records that were put on one line: each begins as the first one does."""
-    first = _RECORD.match(line)
-    if first is None or line.count(first[0]) < 2:
+    first = _RECORD.match(line) or _RECORD.search(line)
+    fewest = 2 if first is not None and not first.start() else 3
+    if first is None or line.count(first[0]) < fewest:
         yield line
         return
-    parts = line.split(first[0])[1:]
+    before, *parts = line.split(first[0])
     if all(part.strip() for part in parts):
+        yield from (each for each in (before.rstrip(),) if each)
         yield from (first[0] + part.rstrip() for part in parts)
     else:
         yield line

@@ -72,6 +72,7 @@ _RAW = re.compile(
     r"|A worker died or was killed|HSA_STATUS_ERROR|Memory access fault by GPU"
     r"|double free or corruption|free\(\): invalid|malloc\(\): "
     r"|corrupted size vs"
+    r"|^ninja: build stopped|errors? detected in the compilation of|^nvcc fatal|undefined symbol: "
     r"|^set(?:_mempolicy|ting membind): |^Too many open files \(src/"
     r"|^LLVM ERROR: |: Assertion [`'].*' failed\.?$|^libc\+\+abi: terminating|^CUDA error \("
     r"|trap invalid opcode|trap divide error|general protection fault|segfault at [0-9a-f]+ ip"
@@ -352,8 +353,11 @@ def _seconds(entry: Entry) -> int | None:
 
 
 def _of_thrown(each: Thrown) -> Sign:
+    """Return an exception as a sign: of an assertion that says nothing, its line does."""
+    silent = each.name == "AssertionError" and not each.message and not each.more
+    code = (each.code,) if silent and each.code.startswith("assert ") else ()
     return Sign(
-        tuple(line[:LINE_CHARS] for line in (each.text, *each.more)),
+        tuple(line[:LINE_CHARS] for line in (each.text, *each.more, *code)),
         each.begin,
         each.entry,
         each,
