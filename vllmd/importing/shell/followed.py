@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import attrs
 
+from vllmd.errors import VllmdError
 from vllmd.importing.known_commands import CONTAINER_ENGINES, HARMLESS, ONLY_SPEAK
 from vllmd.importing.serving import speaks_of_serving
 from vllmd.importing.shell.syntax import (
@@ -28,6 +29,10 @@ _SERVES = (
 )
 _REST = "not followed, as what they depend on is not so here, or the script has ended: {}"
 
+MOST = 50_000
+"""Commands that are followed, each time that they run: a second of work. Loops in loops, and
+functions that call each other, have no end otherwise."""
+
 
 @attrs.define
 class FollowedCommands:
@@ -37,11 +42,22 @@ class FollowedCommands:
     """By script, each with the functions that it is in, one of each time that it was read."""
     _followed: set[tuple[str, Simple]] = attrs.field(factory=set)
     _called: list[Node] = attrs.field(factory=list)
+    _count: int = 0
 
     def read(self, script: Block, source: str) -> None:
         """Take in a script that is going to be followed."""
         for command, function in _commands(script, None):
             self._written.setdefault((source, command), []).append(function)
+
+    def step(self, place: Place) -> None:
+        """Count a command that runs. Raises: VllmdError: they are too many."""
+        self._count += 1
+        if self._count > MOST:
+            raise VllmdError(
+                f"{place}: it has run {MOST:,} commands by then, by loops in loops or functions "
+                "that call each other, and is followed no further: give the command that it runs "
+                "alone, 'vllm serve MODEL …'"
+            )
 
     def come_to(self, command: Simple, source: str) -> None:
         """Note that a command is followed."""

@@ -49,6 +49,7 @@ class Interpreter:
         """Follow a command; returns whether it succeeds, if that is known."""
         if state.ended or state.leaves:
             return None
+        state.followed.step(state.place(node.line))
         doubt, before = state.doubt, len(state.launches)
         result = self._one(node, state)
         if doubt and len(state.launches) > before:

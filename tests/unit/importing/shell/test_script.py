@@ -65,6 +65,20 @@ def test_depth_is_bounded() -> None:
         found("(" * 5000 + "a" + ")" * 5000)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "f() { g; g; }\ng() { f; f; }\nf",
+        "for a in {1..99}; do for b in {1..99}; do for c in {1..99}; do ((x+=1)); done; done; done",
+        "f() { if probe; then f; f; f; fi; }\nf",
+        "while probe; do for a in {1..200}; do for b in {1..200}; do x=$(f $a); done; done; done",
+    ],
+)
+def test_script_that_runs_commands_without_end_is_followed_so_far(text: str) -> None:
+    with pytest.raises(VllmdError, match=r"x:\d: it has run 50,000 commands by then"):
+        found(f"{text}\nvllm serve m")
+
+
 def test_exec_ends_the_script() -> None:
     text = "if true; then\nexec vllm serve a\nfi\nexec vllm serve b"
     assert [each.arguments for each in found(text)] == [("a",)]
