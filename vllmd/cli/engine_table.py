@@ -67,6 +67,13 @@ def state(engine: Engine) -> str:
     return str(engine["state"]) if engine.get("looked_for", True) else "not known yet"
 
 
+def colour(engine: Engine) -> str | None:
+    """Return the state's colour; red for one that is ready and takes no requests all the same."""
+    if engine["state"] == State.READY and not engine["up"]:
+        return "red"
+    return COLOURS.get(engine["state"], "yellow")
+
+
 def _state_in_full(engine: Engine, _now: float) -> str:
     return describe_state(dict(engine)) if engine.get("looked_for", True) else "not known yet"
 
@@ -150,8 +157,8 @@ def lines(engines: Sequence[Engine], now: float, columns: int | None) -> Iterato
 def _coloured(cell: str, engines: Sequence[Engine], index: int) -> str:
     if index == 0:
         return cell
-    colour = COLOURS.get(engines[index - 1]["state"], "yellow")
-    return terminal.style(cell, fg=colour) if colour else cell
+    found = colour(engines[index - 1])
+    return terminal.style(cell, fg=found) if found else cell
 
 
 def _cells(wanted: Sequence[Column], engines: Sequence[Engine], now: float) -> list[list[str]]:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from vllmd.cli import status_view, terminal
-from vllmd.cli.engine_table import COLOURS, Engine, gibibytes, latency, number, share
+from vllmd.cli.engine_table import Engine, colour, gibibytes, latency, number, share
 from vllmd.control.client import ControlClient
 from vllmd.control.events import events_of
 from vllmd.engine.status_text import (
@@ -74,7 +74,7 @@ def report(history: History, engine: Engine, now: float) -> Iterator[str]:
 def facts(engine: Engine, now: float) -> Iterator[str]:
     """Yield what is known of it, a label before each line; some of it only the host may see."""
     for label, text in _facts(engine, now):
-        yield from _row(label, text, COLOURS.get(engine["state"]) if label == "State" else None)
+        yield from _row(label, text, colour(engine) if label == "State" else None)
 
 
 def _row(label: str, text: str, colour: str | None) -> Iterator[str]:

@@ -41,6 +41,12 @@ def _detail(engine: dict[str, Any]) -> str:
         awaited = _asleep(sleep) if engine["state"] == State.SLEEPING and not awaited else awaited
         awaited = "its weights load" if _loads_weights(engine) else awaited
         return str((engine.get("hold") or {}).get("cause", awaited))
+    return _detail_of_ready(engine, in_flight)
+
+
+def _detail_of_ready(engine: dict[str, Any], in_flight: int | None) -> str:
+    if not engine.get("up", True):  # its run has ended just now, or its group is red
+        return "takes no requests"
     if (engine.get("probe") or {}).get("verdict") == "wrong":
         return "wrong answers"
     adapters = engine.get("adapters") or {"wanted": 0, "loaded": 0}

@@ -296,9 +296,8 @@ class Supervisor(GroupedEngine):
         if record is None and await runs.lives_on(client.run):
             self.detach()
             return None
-        self._state.is_over = (
-            True  # red at once: to end what is left, and to explain it, takes long
-        )
+        # red at once: to end what is left, and to explain it, takes long
+        self._state.is_over = True
         ended = exits.from_record(record) if record else await runs.how_it_ended(client.run)
         client.close()
         self._client = None

@@ -11,6 +11,7 @@ from vllmd.util.units import format_bytes, format_duration
 
 NAMED = 3
 """Adapters that are named; of the others only the number."""
+_OVER = "its run has ended: what is left of it is ended now, and it is looked into why"
 _STATE_SAYS = {
     State.UNREACHABLE: "its API answered before, and does not now",
     State.STALLED: "it has work and makes no progress",
@@ -29,6 +30,7 @@ def reason(
     """
     asked: tuple[Callable[[], str | None], ...] = (
         lambda: None if status.looked_for else "it is not known yet how it stands",
+        lambda: _OVER if status.is_over else None,
         lambda: _of_waiting(status),
         lambda: _of_turn(status),
         lambda: _of_group_awaited(status),

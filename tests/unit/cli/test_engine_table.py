@@ -111,3 +111,10 @@ def test_every_column_but_the_first_ones_can_be_left_out() -> None:
     ranks = [column.rank for column in engine_table.FOR_TERMINAL]
     assert ranks.count(0) == 4
     assert len({rank for rank in ranks if rank}) == len(ranks) - 4
+
+
+def test_engine_that_is_ready_and_takes_no_requests_is_no_green_one() -> None:
+    """Its run has just ended, or its group is red; what else is ready is green."""
+    assert engine_table.colour(engine()) == "green"
+    assert engine_table.colour(engine(is_over=True)) == "red"
+    assert engine_table.colour(engine(state=State.LOADING)) == "yellow"

@@ -27,6 +27,7 @@ from vllmd.engine.status_text import describe_log_problem, describe_state, descr
             {"state": "ready", "requests_running": 1, "no_step_s": 40.3},
             "ready (busy, no step for 40s)",
         ),
+        ({"state": "ready", "requests_running": 2, "up": False}, "ready (takes no requests)"),
         ({"state": "held"}, "held"),
         ({"state": "stopped", "awaited_memory": {"gpu": "0"}}, "stopped (waits for GPU memory)"),
         ({"state": "stopped", "awaited_load": "embed"}, "stopped (waits for its turn)"),

@@ -19,6 +19,10 @@ NO_ROOM = "The KV cache has no room for one request of max_model_len tokens"
         (ready("chat"), None),
         (ready("chat", looked_for=False), "it is not known yet how it stands"),
         (
+            ready("chat", is_over=True, no_step_s=75.0),
+            "its run has ended: what is left of it is ended now, and it is looked into why",
+        ),
+        (
             ready("chat", group=GroupStatus("head", 0, "data", {}, red="gpu02 is away")),
             "it is to take no requests: gpu02 is away",
         ),

@@ -7,7 +7,7 @@ from typing import Any
 from vllmd.cli import cost as cost_command
 from vllmd.cli import engine_table, gpu, status_view, terminal, traces
 from vllmd.cli import events as events_command
-from vllmd.cli.engine_table import COLOURS, Engine, gibibytes, number, share
+from vllmd.cli.engine_table import Engine, colour, gibibytes, number, share
 from vllmd.cli.screen.feeds import Feed, Feeds
 from vllmd.cli.screen.graph import bars, series_of
 from vllmd.cli.screen.hosts import Host
@@ -33,7 +33,7 @@ def _figure(name: str) -> Any:
 
 SORTS: Mapping[str, Any] = {
     "configuration": lambda _: 0,
-    "state": lambda e: _URGENCY.index(COLOURS.get(e["state"], "yellow")),
+    "state": lambda e: _URGENCY.index(colour(e)),
     "tokens/s": _figure("tokens_per_s"),
     "waiting": _figure("requests_waiting"),
     "TTFT": _figure("ttft_p95_s"),

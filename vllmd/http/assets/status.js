@@ -118,7 +118,9 @@ function conditions() {
 function stateClass(engine) {
   if (engine.up) { return "good"; }
   if (waits(engine)) { return "wait"; }
-  if (FAILED_STATES.includes(engine.state) || (engine.wanted && engine.state === "stopped")) {
+  // one that is ready and not up has just ended, or its group takes no requests
+  if ([...FAILED_STATES, "ready"].includes(engine.state)
+      || (engine.wanted && engine.state === "stopped")) {
     return "bad";
   }
   return "";
