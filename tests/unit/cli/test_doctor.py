@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.helpers.doctor import M8B, tensors
+from tests.helpers.ports import free_port
 from vllmd.cli.doctor import command
 from vllmd.doctor.checks import CHECKS
 from vllmd.errors import UnknownEngineError
@@ -48,7 +49,9 @@ def run(folder: Path, text: str, *arguments: str) -> Result:
 
 
 def engine(model: Path, more: str = "") -> str:
-    return f'[engines.chat]\nmodel = "{model}"\nexecutable = "/bin/true"\n{more}\n'
+    """Of a port of its own: the usual one may be another test's just now."""
+    own = f'executable = "/bin/true"\nport = {free_port()}'
+    return f'[engines.chat]\nmodel = "{model}"\n{own}\n{more}\n'
 
 
 def test_engine_that_fits_is_told_how_much_room_there_is(model: Path, tmp_path: Path) -> None:
@@ -96,6 +99,7 @@ def test_what_cannot_be_said_is_said(tmp_path: Path) -> None:
     assert "cannot be said: the model is not on this host" in result.output
     assert "no folder" in result.output
     stand_in = '[engines.chat]\nmodel = "m"\nexecutable = "stand-in"\n'
+    stand_in += f"port = {free_port()}\n"
     result = run(tmp_path, stand_in)
     assert (result.exit_code, "it is the stand-in" in result.output) == (0, True)
 
