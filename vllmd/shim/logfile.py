@@ -53,8 +53,7 @@ class LogFile:
         Returns: how many bytes of it; 0 if the file was rotated instead.
         """
         self._check()
-        if self._line_start and self.size and self._due(at, part):
-            self.rotate()
+        if self._line_start and self.size and self._rotates(at, part):
             return 0
         if self._period is None:
             self._period = _period(at, self.rotation)
@@ -122,13 +121,22 @@ class LogFile:
         os.close(self._fd)
         os.close(self._times_fd)
 
-    def _due(self, at: float, part: memoryview) -> bool:
+    def _rotates(self, at: float, part: memoryview) -> bool:
+        """Begin a new file if it is time; where none can be made, this one goes on until full."""
         now = _period(at, self.rotation)
         if self._period is not None and now < self._period:  # the clock was set back
             self._period = now
         room = self._room(self._stamp(at))
         full = len(part) > room and bytes(part[: max(0, room)]).rfind(b"\n") < 0
-        return full or (self._period is not None and now > self._period)
+        if not full and (self._period is None or now <= self._period):
+            return False
+        try:
+            self.rotate()
+        except OSError:
+            if full:
+                raise
+            return False
+        return True
 
     def _end_line(self) -> None:
         """End the line that a writer left that was killed."""
@@ -163,6 +171,10 @@ class LogFile:
             moved = (there.st_ino, there.st_dev) != (ours.st_ino, ours.st_dev)
         except FileNotFoundError:
             moved = True
+        except OSError:  # the folder may not be looked into any more: the file is still there
+            if ours.st_nlink == 0:
+                raise
+            moved = False
         if moved:
             fd = _open(self.path)
             try:

@@ -133,6 +133,43 @@ def test_write_a_clock_set_back_and_on_again_rotates_once_a_day(tmp_path: Path) 
     assert file.rotations == 1
 
 
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ENOSPC, errno.EDQUOT])
+def test_write_goes_on_in_the_old_file_while_no_new_one_can_be_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """At midnight, in a folder that has become another user's, or has no inode left."""
+    log = tmp_path / "a.log"
+    file = LogFile(str(log), rotation(max_bytes=100))
+    write(file, b"today\n")
+
+    def refuse(_: str) -> int:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(logfile, "_open", refuse)
+        write(file, b"tomorrow\n", NOON + DAY_S)
+        with pytest.raises(OSError, match=os.strerror(number)):
+            write(file, b"x" * 99 + b"\n", NOON + DAY_S)  # its bound holds
+    write(file, b"later\n", NOON + DAY_S)
+    assert on_disk(log) == {".000001": b"today\ntomorrow\n", "": b"later\n"}
+
+
+def test_write_goes_on_in_a_folder_that_may_not_be_looked_into_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "a.log"
+    file = LogFile(str(log), rotation())
+    write(file, b"one\n")
+
+    def refuse(path: str) -> os.stat_result:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(logfile.os, "stat", refuse)
+        file.write(memoryview(b"two\n"), NOON)
+    assert log.read_bytes() == b"one\ntwo\n"
+
+
 def test_write_of_yesterday_s_file_begins_a_new_one(tmp_path: Path) -> None:
     log = tmp_path / "a.log"
     log.write_bytes(b"old\n")

@@ -17,7 +17,7 @@ import attrs
 
 from vllmd.config.stop_time import CLEANUP_S
 from vllmd.engine.probes.port import listener_on, port_free
-from vllmd.shim.proc import all_processes
+from vllmd.shim.proc import HOST_NAMESPACE, all_processes
 from vllmd.util.clock import Clock
 
 LIMIT_S = CLEANUP_S
@@ -28,6 +28,8 @@ POLL_S = 0.2
 SHARED_TRIES = 10
 
 SHARED_MEMORY = Path("/dev/shm")
+HOST_IPC_NAMESPACE = "ipc:[4026531839]"
+"""Source: include/linux/proc_ns.h, PROC_IPC_INIT_INO."""
 SHARED_PREFIXES = ("psm_", "sem.mp-", "torch_", "nccl-", "vllm")
 """Names that Python's multiprocessing, torch, NCCL and vLLM give to what they share."""
 
@@ -100,12 +102,27 @@ def _remove_until_gone(since: float, folder: Path) -> Iterator[str]:
     A process that is just ending still maps it, and one that is just starting cannot be looked
     into (both seen); another engine's stays in use, and is left after that while.
     """
+    if _others_are_hidden():
+        return
     for attempt in range(SHARED_TRIES):
         if attempt:
             time.sleep(POLL_S)
         yield from remove_shared(since, folder)
         if not any(_ours(path, since) for path in _shared(folder)):
             return
+
+
+def _others_are_hidden(own: str = "/proc/self/ns") -> bool:
+    """Tell whether processes that cannot be seen may use the same shared memory.
+
+    So in a container that has the host's (`docker run --ipc=host`, `hostIPC`): what seems to be in
+    use no more may be that of an engine of another container, which has the same user.
+    """
+    try:
+        shares = os.readlink(f"{own}/ipc") == HOST_IPC_NAMESPACE
+        return shares and os.readlink(f"{own}/pid") != HOST_NAMESPACE
+    except OSError:
+        return True
 
 
 def remove_shared(since: float, folder: Path) -> Iterator[str]:

@@ -1,5 +1,6 @@
 import asyncio
 import errno
+import functools
 import mmap
 import os
 import signal
@@ -127,6 +128,44 @@ async def test_clean_up_removes_shared_memory_of_its_folder_that_is_in_use_no_mo
         )
     assert found.removed == (str(left),)
     assert used.exists()
+
+
+@pytest.mark.parametrize(
+    ("ipc", "pid", "hidden"),
+    [
+        (cleanup.HOST_IPC_NAMESPACE, proc.HOST_NAMESPACE, False),  # a host
+        ("ipc:[4026532200]", "pid:[4026532201]", False),  # a container
+        (cleanup.HOST_IPC_NAMESPACE, "pid:[4026532201]", True),  # one with --ipc=host
+        (None, None, True),
+    ],
+)
+async def test_clean_up_leaves_shared_memory_that_others_may_use_who_cannot_be_seen(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    ipc: str | None,
+    pid: str | None,
+    hidden: bool,
+) -> None:
+    (tmp_path / "shm").mkdir()
+    left = shared(tmp_path / "shm", "psm_left")
+    os.utime(left, (time.time() + 60, time.time() + 60))
+    for name, space in (("ipc", ipc), ("pid", pid)):
+        if space is not None:
+            (tmp_path / name).symlink_to(space)
+    hidden_here = functools.partial(cleanup._others_are_hidden, str(tmp_path))
+    monkeypatch.setattr(cleanup, "_others_are_hidden", hidden_here)
+    # a folder of its own: the run's sockets would be in `ipc`
+    found = await clean_up(
+        "127.0.0.1",
+        free_port(),
+        since=time.time(),
+        ipc=tmp_path / "sockets",
+        shared_memory=tmp_path / "shm",
+        clock=FakeClock(),
+        holders=EngineGpus().holders,
+    )
+    assert (found.removed == ()) is hidden
+    assert left.exists() is hidden
 
 
 def shared(folder: Path, name: str) -> Path:
