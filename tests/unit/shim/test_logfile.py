@@ -165,7 +165,7 @@ def test_write_goes_on_in_a_folder_that_may_not_be_looked_into_any_more(
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(logfile.os, "stat", refuse)
+        patch.setattr(os, "stat", refuse)
         file.write(memoryview(b"two\n"), NOON)
     assert log.read_bytes() == b"one\ntwo\n"
 
