@@ -1,5 +1,6 @@
 """Who is at the other end of the control socket, and what they may do."""
 
+import errno
 import grp
 import os
 import pwd
@@ -10,7 +11,7 @@ import attrs
 
 GROUP = "vllmd"
 _SO_PEERGROUPS = 59
-_MAX_GROUPS = 1024
+_MAX_BYTES = 1024
 
 
 @attrs.frozen
@@ -46,6 +47,21 @@ def peer_of(connection: socket.socket) -> Peer:
     """
     data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     pid, uid, gid = struct.unpack("3i", data)
-    raw = connection.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _MAX_GROUPS)
-    supplementary = struct.unpack(f"{len(raw) // 4}I", raw)
-    return Peer(pid=pid, uid=uid, groups=frozenset({gid, *supplementary}))
+    return Peer(pid=pid, uid=uid, groups=frozenset({gid, *_groups_of(connection, uid, gid)}))
+
+
+def _groups_of(connection: socket.socket, uid: int, gid: int) -> tuple[int, ...]:
+    """Return the groups of a peer; those of its user where it has more than the kernel hands out.
+
+    Python takes no more than 1024 bytes of a socket's option: 256 groups.
+    """
+    try:
+        raw = connection.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _MAX_BYTES)
+    except OSError as error:
+        if error.errno != errno.ERANGE:
+            raise
+        try:
+            return tuple(os.getgrouplist(pwd.getpwuid(uid).pw_name, gid))
+        except KeyError:
+            return ()
+    return struct.unpack(f"{len(raw) // 4}I", raw)

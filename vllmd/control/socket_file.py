@@ -30,10 +30,21 @@ async def keep_there(path: Path, renew: Callable[[socket.socket], None], clock: 
             continue
         try:
             path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-            renew(listen(path))
+            _renew(path, renew)
         except OSError as error:
             if not said:
                 emit(_log, ControlSocketLost(path=str(path), problem=str(error)), level="error")
             said = True
         else:
             emit(_log, ControlSocketLost(path=str(path), consequence="it is created again"))
+
+
+def _renew(path: Path, renew: Callable[[socket.socket], None]) -> None:
+    """Make the file, and have it served; one that nobody serves is not left there."""
+    listener = listen(path)
+    try:
+        renew(listener)
+    except OSError:
+        listener.close()
+        path.unlink(missing_ok=True)
+        raise

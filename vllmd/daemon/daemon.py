@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import structlog
 
 import vllmd
@@ -23,6 +22,7 @@ from vllmd.config.secret_values import secrets_of
 from vllmd.control import server as control
 from vllmd.cost.metrics import CostCollector
 from vllmd.daemon import lifetime, startup
+from vllmd.daemon.engine_client import engine_client
 from vllmd.daemon.environment import Address, Environment
 from vllmd.daemon.lifetime import Lifetime
 from vllmd.daemon.metrics.build import BuildCollector
@@ -151,7 +151,7 @@ class Daemon:
         self, exporter_socket: socket.socket, control_path: Path, started: Callable[[Address], None]
     ) -> None:
         config, problem = self._first
-        async with httpx.AsyncClient(trust_env=False, timeout=5.0) as client:
+        async with engine_client() as client:
             self._runtime = Runtime(
                 ConfigSnapshot.of(config, problem=problem),
                 self._environment,

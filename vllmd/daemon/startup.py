@@ -55,8 +55,9 @@ def take_lock(run: Path) -> int:
             f"a daemon (pid {pid}) already runs on {run}; "
             "stop it, or set daemon.run_dir to another folder"
         ) from None
-    os.truncate(fd, 0)
-    os.write(fd, f"{os.getpid()}\n".encode())
+    with contextlib.suppress(OSError):  # a full disk: the next daemon cannot name this one then
+        os.truncate(fd, 0)
+        os.write(fd, f"{os.getpid()}\n".encode())
     return fd
 
 

@@ -191,6 +191,7 @@ class EngineState(EngineStart):
             if kept is None or kept.state in ENDED:
                 return False
             self._take(kept)
+        self.is_over = False
         if ending:
             self._set(State.STOPPING)
         elif self.asleep is not None:
@@ -231,6 +232,7 @@ class EngineState(EngineStart):
     def _over(self) -> None:
         """Forget what was true of the run."""
         self._run_states.forget()
+        self.is_over = False
         self.run = self._ready_at = self.phase = None
         self.start_fails = self.starts_short = False
         self.sizes = {}
@@ -274,7 +276,6 @@ class EngineState(EngineStart):
         now = self._clock.monotonic()
         self.ready_s = now - self._ready_at if self._ready_at is not None else 0.0
         self._over()
-        self.is_over = False
         self.save()
 
     def hold(self, hold: Hold) -> None:

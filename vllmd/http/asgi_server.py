@@ -250,11 +250,17 @@ class RestartableServer:
             raise RuntimeError("the server ended unexpectedly")
 
     def renew(self, listener: socket.socket) -> None:
-        """Serve on another socket in place of the first, which nobody can reach any more."""
+        """Serve on another socket in place of the first, which nobody can reach any more.
+
+        Raises: OSError: it cannot be served; all is as before.
+        """
+        served = listener.dup()
         self._listener.close()
         self._listener = listener
-        if self._server is not None:
-            self._server.start(listener.dup())
+        if self._server is None:
+            served.close()  # `run` serves it
+        else:
+            self._server.start(served)
 
     def close(self) -> None:
         """Accept no more, and let `run` finish what is running and return."""

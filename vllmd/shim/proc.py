@@ -4,6 +4,7 @@ A process is known by its id *and* its start time, because ids are used again.
 """
 
 import errno
+import functools
 import os
 import signal
 import time
@@ -165,10 +166,12 @@ def age_s(start_ticks: int) -> float:
     return max(0.0, up_s - start_ticks / os.sysconf("SC_CLK_TCK"))
 
 
+@functools.cache
 def boot_id() -> str:
     """Return the id of this boot of the kernel, and in a container of its own start.
 
     Ids of processes begin anew with each start of a container, and none of its processes lives on.
+    It is read once: who writes it down needs no descriptor for it then.
 
     Returns: ``UUID``, in a PID namespace of its own ``UUID:TICKS``, the start of its first process.
     Raises: OSError: /proc is not there.

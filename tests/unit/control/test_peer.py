@@ -1,5 +1,7 @@
+import errno
 import os
 import socket
+import struct
 from types import SimpleNamespace
 
 import pytest
@@ -14,6 +16,32 @@ def test_peer_of_is_vouched_for_by_the_kernel() -> None:
     assert (peer.pid, peer.uid) == (os.getpid(), os.getuid())
     assert os.getgid() in peer.groups
     assert set(os.getgroups()) <= peer.groups
+
+
+class ManyGroups:
+    """A socket whose peer is in more groups than there is room for."""
+
+    def getsockopt(self, _level: int, option: int, _size: int) -> bytes:
+        if option == socket.SO_PEERCRED:
+            return struct.pack("3i", 7, 54321, 100)
+        raise OSError(errno.ERANGE, os.strerror(errno.ERANGE))
+
+
+@pytest.mark.parametrize(("known", "groups"), [(True, [100, 4711]), (False, [100])])
+def test_peer_of_a_user_of_very_many_groups_has_those_of_its_user(
+    monkeypatch: pytest.MonkeyPatch, known: bool, groups: list[int]
+) -> None:
+    """A directory server gives people hundreds: they could not even ask for the status."""
+
+    def user(uid: int) -> SimpleNamespace:
+        if not known:
+            raise KeyError(uid)
+        return SimpleNamespace(pw_name="ada")
+
+    monkeypatch.setattr("pwd.getpwuid", user)
+    monkeypatch.setattr("os.getgrouplist", lambda name, gid: [gid, 4711])
+    found = peer_of(ManyGroups())  # type: ignore[arg-type]
+    assert (found.pid, found.uid, sorted(found.groups)) == (7, 54321, groups)
 
 
 @pytest.mark.parametrize(

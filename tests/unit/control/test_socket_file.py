@@ -1,4 +1,5 @@
 import asyncio
+import errno
 import shutil
 import socket
 from pathlib import Path
@@ -36,3 +37,26 @@ async def test_keep_there_makes_a_removed_socket_anew_and_says_so(tmp_path: Path
     task.cancel()
     for each in made:
         each.close()
+
+
+async def test_keep_there_leaves_no_file_that_nobody_serves(tmp_path: Path) -> None:
+    """Without a descriptor for it, whoever asks would wait for ever, and it would stay so."""
+    path, clock = tmp_path / "c.sock", FakeClock()
+    made: list[socket.socket] = []
+    refusals = [OSError(errno.EMFILE, "Too many open files")]
+
+    def renew(listener: socket.socket) -> None:
+        if refusals:
+            raise refusals.pop()
+        made.append(listener)
+
+    task = asyncio.create_task(keep_there(path, renew, clock))
+    with structlog.testing.capture_logs() as logs:
+        await clock.advance(LOOK_S)
+        assert not path.exists()
+        await clock.advance(LOOK_S)
+    assert [each["log_level"] for each in logs] == ["error", "warning"]
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+    task.cancel()
+    made[0].close()

@@ -1,3 +1,4 @@
+import errno
 import os
 import resource
 from pathlib import Path
@@ -15,6 +16,23 @@ def test_take_lock_second_daemon_names_the_first(tmp_path: Path) -> None:
         startup.take_lock(tmp_path)
     os.close(lock)
     os.close(startup.take_lock(tmp_path))
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
+def test_take_lock_is_had_though_the_disk_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Nobody would look after engines that serve."""
+
+    def full(*_: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        lock = startup.take_lock(tmp_path)
+    with pytest.raises(DaemonRunningError, match="pid unknown"):
+        startup.take_lock(tmp_path)
+    os.close(lock)
 
 
 def test_make_directories_that_cannot_be_made_says_which(tmp_path: Path) -> None:

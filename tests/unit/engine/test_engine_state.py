@@ -54,6 +54,24 @@ async def test_ended_counts_and_measures_readiness(tmp_path: Path) -> None:
     assert engine_state.ready_s == 0
 
 
+@pytest.mark.parametrize("found", ["nothing", "the run"])
+def test_run_that_was_taken_for_over_is_no_sign_against_the_next(
+    tmp_path: Path, found: str
+) -> None:
+    """A mistake came between an end and its account; what runs then would stay red for ever."""
+    engine_state = ledger_at(tmp_path, FakeClock())
+    engine_state.spawned(RUN, seen=True)
+    for event in (Trigger.START, Trigger.SPAWNED):
+        engine_state.to(event)
+    engine_state.ready()
+    engine_state.is_over = True
+    if found == "nothing":
+        engine_state.begin_anew()
+    else:
+        assert engine_state.resume(RUN.run_id, ending=False)
+    assert not engine_state.is_over
+
+
 def test_had_served_is_known_of_the_run_that_the_daemon_before_followed(tmp_path: Path) -> None:
     clock, states = FakeClock(), RunStates(tmp_path / "state.json")
     first = EngineState("chat", clock, RestartStateFile(tmp_path / "chat.json"), states)

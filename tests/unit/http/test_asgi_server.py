@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import errno
 import gc
 import random
 import socket
@@ -16,7 +17,7 @@ from starlette.routing import Route
 
 from tests.helpers.eventually import eventually
 from vllmd.http import asgi_server
-from vllmd.http.asgi_server import AsgiServer, Background
+from vllmd.http.asgi_server import AsgiServer, Background, RestartableServer
 from vllmd.http.connections import ConnectionCounts, ConnectionLimits
 
 
@@ -59,6 +60,26 @@ async def test_server_serves_until_closed() -> None:
     server.close()
     await asyncio.wait_for(running, 5)
     assert listener.fileno() == -1
+
+
+class NoDescriptor(socket.socket):
+    def dup(self) -> "NoDescriptor":
+        raise OSError(errno.EMFILE, "Too many open files")
+
+
+async def test_renew_socket_that_cannot_be_served_leaves_the_first_as_it_was() -> None:
+    first = socket.create_server(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{first.getsockname()[1]}/"
+    server = RestartableServer(lambda: AsgiServer(saying("here")), first)
+    running = asyncio.create_task(server.run())
+    await asyncio.sleep(0)
+    with NoDescriptor() as second, pytest.raises(OSError, match="Too many open files"):
+        server.renew(second)
+    assert first.fileno() >= 0
+    async with httpx.AsyncClient(trust_env=False) as client:
+        assert (await client.get(url)).text == "here"
+    server.close()
+    await asyncio.wait_for(running, 5)
 
 
 async def test_server_answers_what_is_under_way_when_it_ends() -> None:

@@ -112,21 +112,29 @@ def test_is_resource_tracker_goes_by_the_command_line() -> None:
 
 
 def test_boot_id_is_stable() -> None:
-    assert proc.boot_id() == proc.boot_id() != ""
+    assert proc.boot_id() == proc.boot_id.__wrapped__() != ""
+
+
+def test_boot_id_that_was_read_needs_no_descriptor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is written down with each state of an engine: that must not end who watches it."""
+    known = proc.boot_id()
+    monkeypatch.setattr(proc, "open", NoDescriptors(errno.EMFILE), raising=False)
+    assert proc.boot_id() == known
 
 
 def test_boot_id_of_a_container_is_new_with_its_first_process(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(os, "readlink", lambda _: proc.HOST_NAMESPACE)
-    host = proc.boot_id()
+    boot_id = proc.boot_id.__wrapped__
+    host = boot_id()
     assert len(host) == 36
     monkeypatch.setattr(os, "readlink", lambda _: "pid:[4026532199]")
     ids = []
     for ticks in (500, 700):
         first = proc.Stat(1, "python3", "S", 0, 1, ticks)
         monkeypatch.setattr(proc, "read_stat", lambda _, first=first: first)
-        ids.append(proc.boot_id())
+        ids.append(boot_id())
     assert ids == [f"{host}:500", f"{host}:700"]
     assert all(proc.same_kernel(host, each) for each in ids)
     assert not proc.same_kernel("a:1", "b:1")

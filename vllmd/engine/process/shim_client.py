@@ -52,7 +52,11 @@ class ShimClient:
             opening.cancel()
         if not line:
             return None
-        client = cls(path, cast(RunRecord, _parse(line, path)), reader)
+        run = _parse(line, path)
+        if not RunRecord.__required_keys__ <= run.keys():
+            writer.close()
+            raise ShimError(f"shim at {path} cannot be watched: {run.get('error', run)}")
+        client = cls(path, cast(RunRecord, run), reader)
         client._writer = writer
         return client
 

@@ -9,7 +9,7 @@ from tests.helpers.shims import FakeShim
 from vllmd.engine.process import shim_client
 from vllmd.engine.process.shim_client import ShimClient
 from vllmd.errors import ShimError
-from vllmd.shim import proc
+from vllmd.shim import proc, protocol
 from vllmd.shim.protocol import Message
 
 
@@ -70,6 +70,18 @@ async def test_connect_silent_shim_raises(tmp_path: Path, monkeypatch: pytest.Mo
 
     server = await asyncio.start_unix_server(silent, str(path))
     with pytest.raises(ShimError, match="does not answer"):
+        await ShimClient.connect(tmp_path)
+    server.close()
+
+
+@pytest.mark.parametrize("answer", [{"error": "12 clients watch already"}, {"pid": 1}])
+async def test_connect_shim_that_cannot_be_watched_raises(tmp_path: Path, answer: Message) -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.write(protocol.encode(answer))
+
+    server = await asyncio.start_unix_server(refuse, str(tmp_path / "shim.sock"))
+    with pytest.raises(ShimError, match=r"cannot be watched: .*(12 clients watch already|pid)"):
         await ShimClient.connect(tmp_path)
     server.close()
 
