@@ -1,0 +1,3 @@
+#!/bin/bash
+cd {here}
+vllm serve org/m --port 8000 $(<args.txt)
