@@ -155,8 +155,12 @@ def container(
     memory: int = GIB,
     volumes: Mapping[str, Path] = NO_VOLUMES,
     shm: str = "64m",
+    output: int | None = None,
 ) -> Iterator[Box]:
-    """Run the image's command, and end it after; `volumes` are below /srv by their names."""
+    """Run the image's command, and end it after; `volumes` are below /srv by their names.
+
+    `output` is a descriptor that it prints to, in place of a file (`Box.said`).
+    """
     for name in ("state", "log"):
         (folder / name).mkdir(parents=True, exist_ok=True)
         (folder / name).chmod(0o775)
@@ -173,8 +177,8 @@ def container(
     with (folder / "said").open("wb") as said:
         process = subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", *command, *image.command],
-            stdout=said,
-            stderr=said,
+            stdout=said if output is None else output,
+            stderr=said if output is None else output,
             start_new_session=True,
         )
     box = Box(image, folder, process, given)

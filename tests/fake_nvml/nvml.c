@@ -11,6 +11,7 @@
  *   gpu.0.field.83 = 3 9585868     type and value of a field
  *   gpu.0.mig.1.uuid = MIG-…       instances; their keys are as those of a GPU
  *   gpu.0.lost = 1                 every question about it fails with "GPU is lost"
+ *   gpu.0.denied = 1               it is counted, and its handle cannot be had
  *   event = 7 0 79                 a new first number is a new event: GPU 0, Xid 79
  *   hang.nvmlDeviceGetPowerUsage = 1       that function never returns
  *   gpu.0.fault.power = abort      asking for that key ends the process; segfault, too; corrupt writes beyond its
@@ -31,7 +32,7 @@ typedef unsigned long long u64;
 typedef int ret;
 typedef struct device { int gpu, instance; } *device;
 
-enum { OK = 0, BAD_ARGUMENT = 2, UNSUPPORTED = 3, NOT_FOUND = 6, TOO_SMALL = 7, TIMEOUT = 10, LOST = 15 };
+enum { OK = 0, BAD_ARGUMENT = 2, UNSUPPORTED = 3, NO_PERMISSION = 4, NOT_FOUND = 6, TOO_SMALL = 7, TIMEOUT = 10, LOST = 15 };
 #define NOT_AVAILABLE (~0ULL)
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -212,6 +213,8 @@ ret nvmlDeviceGetHandleByIndex_v2(u32 index, device *out) {
   char uuid[128];
   nvmlDeviceGetCount_v2(&count);
   if (index >= count) return BAD_ARGUMENT;
+  snprintf(uuid, sizeof uuid, "gpu.%u.denied", index);
+  if (find(uuid, uuid, sizeof uuid)) return NO_PERMISSION;
   *out = handle(index, -1);
   return ask(*out, "uuid", uuid, sizeof uuid);
 }

@@ -9,8 +9,9 @@ import attrs
 from tests.helpers.make import config
 from vllmd.config.fleet import FleetHost
 from vllmd.config.group import GroupConfig
-from vllmd.doctor.case import Case, GpuFacts, HostFacts, Model
+from vllmd.doctor.case import Case, HostFacts, Model
 from vllmd.doctor.group import GroupFacts
+from vllmd.doctor.seen import GpuFacts
 from vllmd.engine.model_files.safetensors import Tensor
 from vllmd.util.units import GIB
 

@@ -32,6 +32,7 @@ from vllmd.doctor.case import Case, HostFacts, read_model
 from vllmd.doctor.checks import examine
 from vllmd.doctor.checks.compute import compute_capability
 from vllmd.doctor.checks.preload import preload
+from vllmd.doctor.checks.visible import gpu_count, visible_devices
 from vllmd.doctor.finding import Finding, FindingSeverity
 from vllmd.errors import ConfigError
 from vllmd.http.address import UNIT, unused_listen
@@ -42,6 +43,11 @@ from vllmd.util.redact import MASK, masked
 
 SAID = ("flags", "engine-missing", "preload")
 """Checks of the doctor that are problems of the configuration here, with their line."""
+_KEYS = {
+    "visible-devices": "env.CUDA_VISIBLE_DEVICES",
+    "gpu-count": "flags.tensor-parallel-size",
+}
+"""The keys that those are about which are not about the model."""
 
 
 @click.command()
@@ -79,7 +85,7 @@ def command(
     problems = problems + [_not_found(name, c) for name, c in engines.items() if not c.found]
     problems += _refused(config, engines)
     problems += _not_kept(config, engines)
-    problems += [] if deep else _not_computed(config, engines)
+    problems += [] if deep else _not_on_these_gpus(config, engines)
     problems += [] if deep else _no_folder(config)
     problems += _unused_listen(config, config_path)
     web_problems = _of_web_config(config)
@@ -196,8 +202,8 @@ def _no_folder(config: Config) -> Iterator[ConfigProblem]:
             )
 
 
-def _not_computed(config: Config, engines: commands.Commands) -> Iterator[ConfigProblem]:
-    """Yield what the GPUs here cannot compute; with --deep the doctor says it."""
+def _not_on_these_gpus(config: Config, engines: commands.Commands) -> Iterator[ConfigProblem]:
+    """Yield what the GPUs here cannot compute, or are not; with --deep the doctor says it."""
     ours = [name for name, engine in config.engines.items() if not engine.is_stand_in]
     gpus = host.read_gpus() if ours else None
     if not gpus:
@@ -211,12 +217,12 @@ def _not_computed(config: Config, engines: commands.Commands) -> Iterator[Config
             engine,
             built.env,
             read_model(engine.model, built.env),
-            HostFacts(gpus),
+            HostFacts(gpus, gpu_nodes=host.gpu_nodes(), in_container=host.in_container(os.environ)),
             installed=record_for(program),
         )
-        for finding in compute_capability(case):
+        for finding in (*compute_capability(case), *visible_devices(case), *gpu_count(case)):
             if finding.severity is not FindingSeverity.INFO:
-                key = f"engines.{name}.model"
+                key = f"engines.{name}.{_KEYS.get(finding.check, 'model')}"
                 text = f"{finding.found}: {finding.reason}"
                 line, severity = _line(numbers, key), ProblemSeverity.WARNING
                 given = _variable(config, key)

@@ -19,9 +19,10 @@ from vllmd.cli.options import (
 from vllmd.config import load
 from vllmd.control.client import ControlClient
 from vllmd.doctor.capacity import longest, tokens_in
-from vllmd.doctor.case import Case, GpuFacts
+from vllmd.doctor.case import Case
 from vllmd.doctor.checks import CHECKS, examine
 from vllmd.doctor.finding import Finding, FindingSeverity
+from vllmd.doctor.seen import GpuFacts
 from vllmd.errors import UnknownEngineError
 from vllmd.gpu.fit import kept_bytes
 from vllmd.util.units import format_bytes, parse_bytes
@@ -66,7 +67,7 @@ def command(
     view = look(config, client)
     if gpu_memory is not None:
         gpus = (GpuFacts(gpu_memory, 0, gpu_memory),) * max(8, len(view.host.gpus or ()))
-        view = attrs.evolve(view, host=attrs.evolve(view.host, gpus=gpus))
+        view = attrs.evolve(view, host=attrs.evolve(view.host, gpus=gpus, gpu_nodes=None))
     chosen = [name for name in config.engines if engine in (None, name)]
     cases = [make_case(config, name, view, network=not offline) for name in chosen]
     findings = [finding for case in cases for finding in examine(case)]

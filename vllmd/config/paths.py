@@ -108,6 +108,11 @@ def api_keys(run: Path, name: str) -> Path:
     return run / "api-keys" / f"{name}.yaml"
 
 
+def copied_to_stdout(run: Path, name: str) -> Path:
+    """Return the file that says how much of an engine's output standard output has."""
+    return run / "stdout" / name
+
+
 def weights_dir(run: Path, name: str) -> Path:
     """Return the folder of the shim that keeps one engine's weights, and of their sockets."""
     return run / "weights" / name

@@ -17,6 +17,7 @@ from vllmd.doctor.compute import Capability
 from vllmd.doctor.config_weights import tensors_of
 from vllmd.doctor.finding import Finding
 from vllmd.doctor.group import GroupFacts
+from vllmd.doctor.seen import GpuFacts, SeenGpus, seen_gpus
 from vllmd.doctor.weights import adapter_bytes, loaded_bytes
 from vllmd.engine.model_files.base_model import find_folder, weight_files
 from vllmd.engine.model_files.safetensors import Tensor, TensorFileError, read_header
@@ -110,24 +111,6 @@ def read_model(name: str, env: Mapping[str, str]) -> Model:
 
 
 @attrs.frozen
-class GpuFacts:
-    """One GPU: its memory in bytes, and what it can compute."""
-
-    total: int
-    reserved: int
-    free: int
-    capability: Capability | None = None
-    """Its compute capability; None if nobody knows."""
-    unified: bool = False
-    """It is the host's: what the GPU takes, programs and the page cache lack."""
-
-    @property
-    def cuda(self) -> int:
-        """What CUDA, and so vLLM, calls all of it."""
-        return self.total - self.reserved
-
-
-@attrs.frozen
 class Disk:
     """The file system that a folder is on."""
 
@@ -170,6 +153,11 @@ class HostFacts:
     """Whether all GPUs are in persistence mode."""
     closed_devices: tuple[str, ...] = ()
     """Nodes of the driver that the engine's user may not open, or that are missing."""
+    unread_gpus: bool = False
+    """Whether there are GPUs beside `gpus` whose memory could not be read, or not yet."""
+    gpu_nodes: int | None = None
+    """How many GPUs have a device file here; None where that is not known."""
+    in_container: bool = False
     locked_memory_bytes: int | None = None
     """How much an engine may lock; None: no limit, or not known."""
     memory_bytes: int | None = None
@@ -260,11 +248,13 @@ class Case:
     @property
     def _gpus(self) -> Sequence[GpuFacts]:
         """The GPUs that it would use."""
-        gpus = self.host.gpus or ()
-        chosen = visible_gpus(self.env)
-        if chosen and all(each.isdigit() and int(each) < len(gpus) for each in chosen):
-            gpus = tuple(gpus[int(each)] for each in chosen)
-        return gpus[: self.gpu_count]
+        return self.seen.gpus[: self.gpu_count] or (self.host.gpus or ())[: self.gpu_count]
+
+    @cached_property
+    def seen(self) -> SeenGpus:
+        """The GPUs that it would see; none where there are none, or nobody can say."""
+        host = self.host
+        return seen_gpus(visible_gpus(self.env), host.gpus or (), host.gpu_nodes)
 
     @cached_property
     def demand(self) -> Demand:

@@ -15,10 +15,11 @@ import attrs
 from vllmd.config import paths
 from vllmd.config.model import Config
 from vllmd.doctor.account import UserAccount, of_engines
-from vllmd.doctor.case import GpuFacts, HostFacts
+from vllmd.doctor.case import HostFacts
 from vllmd.doctor.compute import Capability
 from vllmd.doctor.control_groups import read_cpus, read_memory
 from vllmd.doctor.disks import disks, leftovers
+from vllmd.doctor.seen import GpuFacts
 from vllmd.doctor.service import Service, clock_is_kept
 from vllmd.engine.probes.port import listener_on, owned_by_tree
 from vllmd.gpu import host_memory
@@ -32,7 +33,7 @@ SHARED_MEMORY = "/dev/shm"
 CONNECT_S = 0.3
 _NOT_TOLD = ("[N/A]", "[Not Supported]")
 """What nvidia-smi says of a GPU whose memory is the host's. Seen on a GB10."""
-_QUERY = "memory.total,memory.reserved,memory.free"
+_QUERY = "memory.total,memory.reserved,memory.free,uuid"
 
 
 def look(
@@ -55,6 +56,7 @@ def look(
     driver = driver_version()
     return HostFacts(
         gpus=read_gpus(gpus),
+        unread_gpus=any(not each.get("values") for each in (gpus or {}).get("gpus", ())),
         shared_memory_bytes=_shared_memory(),
         open_files=service.open_files if service else _limit(resource.RLIMIT_NOFILE),
         running=frozenset(pids),
@@ -63,6 +65,8 @@ def look(
         disabled_rows=tuple(_disabled_rows(gpus or {})),
         persistent=persistence() if driver else None,
         closed_devices=tuple(closed_devices(account)) if driver else (),
+        gpu_nodes=gpu_nodes() if driver else None,
+        in_container=in_container(env),
         locked_memory_bytes=(
             service.locked_memory_bytes if service else _limit(resource.RLIMIT_MEMLOCK)
         ),
@@ -98,6 +102,18 @@ def closed_devices(account: UserAccount, folder: Path = Path("/dev")) -> Iterato
                 yield f"{node} (user {account.name} may not open it)"
         except OSError:
             yield f"{node} (missing)"
+
+
+def gpu_nodes(folder: Path = Path("/dev")) -> int | None:
+    """Return how many GPUs have a device file here; None if none has (a Jetson, WSL)."""
+    return len(list(folder.glob("nvidia[0-9]*"))) or None
+
+
+def in_container(env: Mapping[str, str], root: Path = Path("/")) -> bool:
+    """Tell whether this is a container, as Docker, Podman and Kubernetes mark theirs."""
+    marks = ("NVIDIA_VISIBLE_DEVICES", "KUBERNETES_SERVICE_HOST", "container")
+    files = (root / ".dockerenv", root / "run/.containerenv")
+    return any(name in env for name in marks) or any(file.exists() for file in files)
 
 
 def readable_secrets(config: Config, credentials: Path = CREDENTIALS) -> Iterator[str]:
@@ -145,7 +161,9 @@ def _from_daemon(gpus: Mapping[str, Any] | None) -> tuple[GpuFacts, ...] | None:
             )
         except KeyError:
             continue
-        found.append(GpuFacts(total, reserved, free, unified=bool(each.get("unified"))))
+        uuid, parent = (str(each.get(key) or "") for key in ("uuid", "parent"))
+        unified = bool(each.get("unified"))
+        found.append(GpuFacts(total, reserved, free, unified=unified, uuid=uuid, parent=parent))
     return tuple(found) or None
 
 
@@ -169,12 +187,13 @@ def ask_nvidia_smi(program: str = "nvidia-smi") -> tuple[GpuFacts, ...] | None:
 
 
 def _from_row(row: Sequence[str]) -> GpuFacts | None:
-    """Return one GPU of nvidia-smi's; None if its memory cannot be told. Cells are MiB."""
-    if all(cell in _NOT_TOLD for cell in row) and (host := host_memory.read()) is not None:
-        return GpuFacts(host.total, 0, host.available, unified=True)
+    """Return one GPU of nvidia-smi's; None if its memory cannot be told. Sizes are MiB."""
+    sizes, uuid = row[:3], "".join(row[3:4])
+    if all(cell in _NOT_TOLD for cell in sizes) and (host := host_memory.read()) is not None:
+        return GpuFacts(host.total, 0, host.available, unified=True, uuid=uuid)
     try:
-        total, reserved, free = (int(cell) * MIB for cell in row)
-        return GpuFacts(total, reserved, free)
+        total, reserved, free = (int(cell) * MIB for cell in sizes)
+        return GpuFacts(total, reserved, free, uuid=uuid)
     except ValueError:
         return None
 

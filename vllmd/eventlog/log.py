@@ -1,9 +1,12 @@
 """The daemon's own log, one event at a time: to the journal, a terminal, or a file."""
 
+import atexit
+import errno
 import json
 import logging
 import os
 import re
+import stat
 import sys
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Any, TextIO
@@ -12,7 +15,10 @@ import structlog
 from structlog.typing import Processor
 
 from vllmd.eventlog import journald
+from vllmd.util.background_writer import BackgroundWriter, Fate
 from vllmd.util.terminal_text import harmless_value
+
+Lost = Callable[[BaseException], None]
 
 _CONTROL = {"event", "level", "exception"}
 _NOT_A_NAME = re.compile(r"[^A-Z0-9_]")
@@ -37,10 +43,15 @@ def configure(
     `steps` are processors that see each event before it gets its time and its form.
 
     What cannot be shown or written, because a disk is full or a terminal gone, is lost and counted:
-    `failed` hears of it, under the name `log`. Whoever logs does not notice.
+    `failed` hears of it, under the name `log`. Whoever logs does not notice, and waits for nobody
+    who does not read a pipe or a terminal: a thread writes there.
     """
-    last, logger = _output_file(stream, env, journal)
-    output_file = _Outlet(last, logger, lambda error: failed("log", error))
+
+    def lost(error: BaseException) -> None:
+        failed("log", error)
+
+    last, logger = _output_file(stream, env, journal, lost)
+    output_file = _Outlet(last, logger, lost)
     level = logging.DEBUG if debug else logging.INFO
     structlog.configure(
         processors=[
@@ -57,11 +68,12 @@ def configure(
 
 
 def _output_file(
-    stream: TextIO, env: Mapping[str, str], journal: str
+    stream: TextIO, env: Mapping[str, str], journal: str, lost: Lost
 ) -> tuple[list[Processor], Callable[..., None]]:
     """Return the last steps of an event, and who writes it."""
+    write = _writer(stream, lost)
     if _leads_to_journal(stream, env):
-        return [_to_journal], _JournalLogger(journald.JournalSender(journal), stream).msg
+        return [_to_journal], _JournalLogger(journald.JournalSender(journal), write).msg
     terminal = stream.isatty()
     stamp = structlog.processors.TimeStamper(
         fmt="%H:%M:%S" if terminal else "iso", utc=not terminal
@@ -73,7 +85,30 @@ def _output_file(
             key_order=["timestamp", "level", "event"], bool_as_flag=False
         )
     )
-    return [stamp, renderer], structlog.WriteLogger(stream).msg
+    return [stamp, renderer], write
+
+
+def _writer(stream: TextIO, lost: Lost) -> Callable[[str], None]:
+    """Return who writes a line to a stream: aside, if that may stand still for want of a reader."""
+    try:
+        mode = os.fstat(stream.fileno()).st_mode
+    except (OSError, ValueError):  # it has no file, or none any more
+        return structlog.WriteLogger(stream).msg
+    if not (stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISSOCK(mode)):
+        return structlog.WriteLogger(stream).msg
+    writer = BackgroundWriter(stream.fileno())
+    atexit.register(writer.close)
+
+    def tell(fate: Fate) -> None:
+        if fate is Fate.LOST:
+            lost(BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)))
+
+    def write(text: str) -> None:
+        line = f"{text}\n".encode(errors="backslashreplace")
+        if not writer.put("events", line, tell):
+            raise BlockingIOError(errno.EAGAIN, "nobody reads the daemon's log")
+
+    return write
 
 
 class _Outlet:
@@ -155,10 +190,10 @@ def _plain(value: Any) -> Any:
 class _JournalLogger:
     """Sends to the journal; what it does not take goes to the stream."""
 
-    def __init__(self, sender: journald.JournalSender, stream: TextIO) -> None:
-        self._sender, self._stream = sender, stream
+    def __init__(self, sender: journald.JournalSender, write: Callable[[str], None]) -> None:
+        self._sender, self._write = sender, write
 
     def msg(self, message: str, datagram: bytes) -> None:
         """Send one event."""
         if len(datagram) > journald.MAX_BYTES or not self._sender.send(datagram):
-            print(message, file=self._stream, flush=True)
+            self._write(message)

@@ -228,9 +228,11 @@ def _field(handle: Any, field: Field) -> Any:
 
 def all_devices(calls: CallLog) -> Iterator[NvmlDevice]:
     """Yield every GPU, each followed by its instances if it is divided (MIG)."""
-    for index in range(nvml.nvmlDeviceGetCount()):
+    kept_out = 0
+    for number in range(nvml.nvmlDeviceGetCount()):
+        index = number - kept_out  # CUDA counts those that this process may use
         try:
-            handle = nvml.nvmlDeviceGetHandleByIndex(index)
+            handle = nvml.nvmlDeviceGetHandleByIndex(number)
             record: DeviceRecord = {
                 "uuid": nvml.nvmlDeviceGetUUID(handle),
                 "index": index,
@@ -240,6 +242,7 @@ def all_devices(calls: CallLog) -> Iterator[NvmlDevice]:
         except nvml.NVMLError as error:
             if error.value in FATAL:
                 raise
+            kept_out += error.value == nvml.NVML_ERROR_NO_PERMISSION  # a container was not given it
             continue  # lost: the daemon misses its UUID
         divided = _divided(handle, record["uuid"], calls)
         yield NvmlDevice(handle, record, calls, divided=divided)

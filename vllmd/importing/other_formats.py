@@ -4,9 +4,14 @@ import posixpath
 import re
 from collections.abc import Callable, Mapping
 
+from vllmd.importing.other_shells import of_another_shell
 from vllmd.importing.yaml_values import Items, Table, items_in, table_in
 
 _BY_NAME: Mapping[str, str] = {
+    r"\.(bat|cmd)$": "a script of Windows: import its command alone, with '\\' at the ends of "
+    "lines in place of '^'",
+    r"^package\.json$": "of npm: import the command of one of its scripts",
+    r"^\.gitlab-ci\.ya?ml$": "a pipeline of CI: import the command that it runs",
     r"\.ps1$": "a script of PowerShell: import its command alone, with '\\' at the ends of "
     "lines in place of '`'",
     r"(?i)(^|/)(gnu)?makefile$|\.mk$": "a Makefile: 'make -n TARGET' prints the commands: import "
@@ -53,6 +58,16 @@ def _is_workflow(table: Table) -> bool:
     return bool(table_in(table, "jobs"))
 
 
+def _is_tmux(table: Table) -> bool:
+    return bool(items_in(table, "windows"))
+
+
+def _is_mprocs(table: Table) -> bool:
+    return any(
+        {"shell", "cmd"} & table_in(each).keys() for each in table_in(table, "procs").values()
+    )
+
+
 _TABLES: tuple[tuple[Callable[[Table], bool], str], ...] = (
     (
         _is_sky_pilot,
@@ -72,6 +87,8 @@ _TABLES: tuple[tuple[Callable[[Table], bool], str], ...] = (
     ),
     (_is_taskfile, "a Taskfile: 'task --dry NAME' prints the commands: import these"),
     (_is_workflow, "a workflow of CI: import the command that it runs"),
+    (_is_tmux, "a session of tmux (tmuxinator, tmuxp): import the command of one of its windows"),
+    (_is_mprocs, "of mprocs: import the command of one of its procs"),
 )
 
 
@@ -80,8 +97,12 @@ def refusal(text: str, name: str) -> str | None:
     for pattern, said in _BY_NAME.items():
         if re.search(pattern, posixpath.basename(name)):
             return f"it is {said}"
+    if other := of_another_shell(text, name):
+        return other
     if re.match(r"#!\S*/openrc-run\b", text):
         return "it is of OpenRC: import its command with its command_args"
+    if re.search(r"^\[watcher:[^\]]+\]\s*$", text, re.MULTILINE):
+        return "it is of circus: import its cmd with its args"
     if found := re.search(r"^\[Kube\]\s*$(?:\n(?!\[).*)*?\nYaml=(.+)$", text, re.MULTILINE):
         return f"it is a quadlet of manifests: import {found[1].strip()}"
     if re.search(r"^FROM\s+\S+", text, re.MULTILINE | re.IGNORECASE) and re.search(

@@ -1,9 +1,8 @@
 """Lines copied to journald, each with its priority, engine and process as fields."""
 
-from collections.abc import Sequence
-
 from vllmd.eventlog.journald import PRIORITIES, SOCKET, JournalSender, encode
 from vllmd.logs.lines import parse_line
+from vllmd.logs.reader import Position
 
 MAX_BYTES = 32 * 1024
 """A longer line is cut: a datagram has its limits, and the file has all of it."""
@@ -17,9 +16,9 @@ class Journal:
         self._sender = JournalSender(path)
         self.dropped = 0
 
-    def send(self, lines: Sequence[bytes]) -> None:
-        """Copy these."""
-        for line in lines:
+    def send(self, block: bytes, _begin: Position) -> None:
+        """Copy the lines of a block."""
+        for line in block.splitlines():
             if not self._sender.send(entry(self._engine, line)):
                 self.dropped += 1
 

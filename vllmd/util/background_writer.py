@@ -9,6 +9,7 @@ Source: open(2), proc_pid_fd(5), pipe(7).
 """
 
 import contextlib
+import enum
 import os
 import select
 import stat
@@ -31,6 +32,22 @@ CLOSE_S = 1.0
 """How long the end waits for what is still to be written."""
 
 
+class Fate(enum.Enum):
+    """What became of a text that was taken."""
+
+    BEGUN = enum.auto()
+    """A part of it is written, and the rest has to wait."""
+    WRITTEN = enum.auto()
+    LOST = enum.auto()
+    """It cannot be written any more, or not all of it."""
+
+
+Tell = Callable[[Fate], None]
+_turns: dict[tuple[int, int], threading.Lock] = {}
+"""For each file that is written to, by device and inode: one text is written at a time, as a long
+one is not written at one go, and nobody else's may come into the middle of it."""
+
+
 class BackgroundWriter:
     """Writes to a file descriptor, in order. `put` may be called from any thread."""
 
@@ -38,7 +55,7 @@ class BackgroundWriter:
         """Name what is written to; nothing is opened before the first text."""
         self._fd = fd
         self._most_bytes = most_bytes
-        self._texts: deque[tuple[str, bytes, Callable[[], None]]] = deque()
+        self._texts: deque[tuple[str, bytes, Tell]] = deque()
         self._waiting: Counter[str] = Counter()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -47,10 +64,10 @@ class BackgroundWriter:
         self._moved_at = 0.0
         self._not_before = 0.0
 
-    def put(self, who: str, text: bytes, lost: Callable[[], None] = lambda: None) -> bool:
+    def put(self, who: str, text: bytes, tell: Tell = lambda _: None) -> bool:
         """Have a text written; False if too much of `who` waits already, and it is not taken.
 
-        `lost` is called, by the thread, if it cannot be written after all.
+        `tell` hears, in the thread, what becomes of it.
         """
         with self._changed:
             if self._closing or not self._has_room(who, len(text)):
@@ -60,7 +77,7 @@ class BackgroundWriter:
             if self._rests:
                 self._rests, self._moved_at = False, time.monotonic()
             self._waiting[who] += len(text)
-            self._texts.append((who, text, lost))
+            self._texts.append((who, text, tell))
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="output", daemon=True)
                 self._thread.start()
@@ -101,20 +118,21 @@ class BackgroundWriter:
         except OSError:  # it was closed, or this process has too many open files
             self._lose_all()
             return
+        turn = _turn(fd)
         poll = select.poll()
         poll.register(fd, select.POLLOUT)
         try:
             while (item := self._next()) is not None:
-                who, text, lost = item
-                if not self._write(fd, poll, text):
-                    lost()
+                who, text, tell = item
+                with turn:
+                    tell(Fate.WRITTEN if self._write(fd, poll, text, tell) else Fate.LOST)
                 with self._changed:
                     self._waiting[who] -= len(text)
                     self._changed.notify_all()
         finally:
             os.close(fd)
 
-    def _next(self) -> tuple[str, bytes, Callable[[], None]] | None:
+    def _next(self) -> tuple[str, bytes, Tell] | None:
         with self._changed:
             while not self._texts and not self._closing:
                 self._rests = True
@@ -130,10 +148,10 @@ class BackgroundWriter:
             self._thread, self._rests = None, True
             self._not_before = time.monotonic() + OPEN_AGAIN_S
             self._changed.notify_all()
-        for _, _, lost in texts:
-            lost()
+        for _, _, tell in texts:
+            tell(Fate.LOST)
 
-    def _write(self, fd: int, poll: select.poll, text: bytes) -> bool:
+    def _write(self, fd: int, poll: select.poll, text: bytes, tell: Tell) -> bool:
         """Write it all; False if nobody can read it any more."""
         left = memoryview(text)
         while left:
@@ -145,7 +163,15 @@ class BackgroundWriter:
             except OSError:
                 return False
             self._moved_at = time.monotonic()
+            if left and len(left) + AT_ONCE >= len(text):
+                tell(Fate.BEGUN)
         return True
+
+
+def _turn(fd: int) -> threading.Lock:
+    """Return what is held while a text is written to that file."""
+    found = os.fstat(fd)
+    return _turns.setdefault((found.st_dev, found.st_ino), threading.Lock())
 
 
 def own_description(fd: int) -> int:

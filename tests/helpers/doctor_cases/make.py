@@ -10,8 +10,9 @@ import attrs
 from tests.helpers.doctor import case, m8b
 from tests.helpers.make import DATA
 from vllmd.demo.adapter import write_adapter
-from vllmd.doctor.case import Case, GpuFacts, Model
+from vllmd.doctor.case import Case, Model
 from vllmd.doctor.finding import FindingSeverity
+from vllmd.doctor.seen import GpuFacts
 from vllmd.installing.flags import FlagTable, read
 from vllmd.installing.layout import InstallRecord
 from vllmd.util.units import GIB

@@ -14,9 +14,22 @@ from tests.helpers.doctor_cases.make import (
     Make,
     other,
 )
-from vllmd.doctor.case import Disk, GpuFacts, Leftover
+from vllmd.doctor.case import Disk, Leftover
 from vllmd.doctor.finding import FindingSeverity
+from vllmd.doctor.seen import GpuFacts
 from vllmd.util.units import GIB, MIB
+
+TWO = tuple(attrs.evolve(H200, uuid=f"GPU-{number}") for number in range(2))
+DIVIDED = (
+    TWO[0],
+    *(GpuFacts(10 * GIB, 0, 10 * GIB, uuid=f"MIG-{n}", parent="GPU-0") for n in range(2)),
+)
+
+
+def sees(names: str) -> dict[str, str]:
+    """Return what an engine is told."""
+    return {"CUDA_VISIBLE_DEVICES": names}
+
 
 BAD: list[tuple[str, FindingSeverity, str, Make]] = [
     (
@@ -131,6 +144,75 @@ BAD: list[tuple[str, FindingSeverity, str, Make]] = [
         ERROR,
         "/dev/nvidia-uvm (missing)",
         lambda _: case(driver="580.1", closed_devices=("/dev/nvidia-uvm (missing)",)),
+    ),
+    (
+        "devices",
+        ERROR,
+        "/dev/nvidia0 (missing) (NVIDIA_VISIBLE_DEVICES = 'void')",
+        lambda _: case(
+            driver="580.1",
+            gpus=None,
+            closed_devices=("/dev/nvidia0 (missing)",),
+            in_container=True,
+            env={"NVIDIA_VISIBLE_DEVICES": "void"},
+        ),
+    ),
+    (
+        "devices",
+        ERROR,
+        "2 GPUs are listed, and /dev has a node for 1",
+        lambda _: case("flags = { tensor-parallel-size = 2 }", gpus=TWO, gpu_nodes=1),
+    ),
+    (
+        "devices",
+        WARNING,
+        "2 GPUs are listed, and /dev has a node for 1",
+        lambda _: case(gpus=TWO, gpu_nodes=1),
+    ),
+    (
+        "visible-devices",
+        ERROR,
+        "CUDA_VISIBLE_DEVICES = '3' names '3', and 2 GPUs are here (the container was given the "
+        "host's 3,5; in it they count from 0)",
+        lambda _: case(gpus=TWO, env={**sees("3"), "NVIDIA_VISIBLE_DEVICES": "3,5"}),
+    ),
+    (
+        "visible-devices",
+        ERROR,
+        "names 'all', which is a word of NVIDIA_VISIBLE_DEVICES",
+        lambda _: case(gpus=TWO, env=sees("all")),
+    ),
+    (
+        "visible-devices",
+        ERROR,
+        "names 'MIG-7', and 2 GPUs are here",
+        lambda _: case(gpus=TWO, env=sees("MIG-7")),
+    ),
+    (
+        "visible-devices",
+        ERROR,
+        "names 'GPU-': it begins the UUIDs of 2 GPUs",
+        lambda _: case(gpus=TWO, env=sees("GPU-")),
+    ),
+    (
+        "visible-devices",
+        ERROR,
+        "names '0': it is named twice",
+        lambda _: case(gpus=TWO, env=sees("0,0")),
+    ),
+    ("visible-devices", ERROR, "names no GPU", lambda _: case(env=sees(""))),
+    (
+        "visible-devices",
+        WARNING,
+        "NVIDIA_VISIBLE_DEVICES = '0' stands among the engine's variables",
+        lambda _: case('env = { NVIDIA_VISIBLE_DEVICES = "0" }'),
+    ),
+    (
+        "gpu-count",
+        ERROR,
+        "2 GPUs are asked for (tensor, pipeline and data parallel), and 1 can be seen: of "
+        "instances (MIG) a process sees one",
+        lambda _: case("flags = { tensor-parallel-size = 2 }", gpus=DIVIDED),
     ),
     ("persistence-mode", INFO, "is off", lambda _: case(persistent=False)),
     (

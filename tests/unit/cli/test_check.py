@@ -7,7 +7,7 @@ from click.testing import CliRunner
 from tests.helpers.web import TLS, write
 from vllmd.cli.check import command
 from vllmd.doctor import host, service
-from vllmd.doctor.case import GpuFacts
+from vllmd.doctor.seen import GpuFacts
 from vllmd.util.units import GIB
 
 GOOD = '[engines.a]\nmodel = "m"\nexecutable = "sh"\nenv = { HF_TOKEN = "s3cret", A = "b c" }\n'
@@ -178,3 +178,22 @@ def test_what_the_gpu_here_cannot_compute_is_a_warning(
     assert 'Set in [engines.a.flags]: dtype = "half"' in output
     monkeypatch.setattr(host, "ask_capabilities", list)
     assert "compute" not in check(tmp_path, source)[1]
+
+
+def test_gpu_that_is_not_here_is_a_warning_with_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "ask_nvidia_smi", lambda: (GpuFacts(16 * GIB, 0, 16 * GIB),))
+    monkeypatch.setattr(host, "ask_capabilities", list)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    source = '[engines.a]\nexecutable = "sh"\nmodel = "org/m"\n'
+    named = '[engines.a.env]\nCUDA_VISIBLE_DEVICES = "2"\n'
+    code, output = check(tmp_path, source + named)
+    assert code == 0
+    assert (
+        "v.toml:5: warning: engines.a.env.CUDA_VISIBLE_DEVICES: CUDA_VISIBLE_DEVICES = '2' names "
+        "'2', and 1 GPU is here"
+    ) in output
+    code, output = check(tmp_path, source + "[engines.a.flags]\ntensor-parallel-size = 2\n")
+    assert "v.toml:5: warning: engines.a.flags.tensor-parallel-size: 2 GPUs are asked for" in output
+    assert "warning" not in check(tmp_path, source + named.replace("2", "0"))[1]

@@ -15,7 +15,7 @@ from vllmd.cli.examining import HostView
 from vllmd.config.load import load
 from vllmd.doctor import models
 from vllmd.doctor.account import UserAccount
-from vllmd.doctor.case import GpuFacts
+from vllmd.doctor.seen import GpuFacts
 from vllmd.errors import VllmdError
 from vllmd.util.units import GIB
 

@@ -7,7 +7,8 @@ import pytest
 
 from tests.helpers.doctor import H200, M8B, case
 from vllmd.demo.adapter import write_adapter
-from vllmd.doctor.case import GpuFacts, read_model
+from vllmd.doctor.case import read_model
+from vllmd.doctor.seen import GpuFacts
 from vllmd.util.units import GIB
 
 

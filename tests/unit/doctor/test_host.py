@@ -13,7 +13,7 @@ from tests.helpers.make import config
 from vllmd.config.load import load
 from vllmd.doctor import host
 from vllmd.doctor.account import UserAccount
-from vllmd.doctor.case import GpuFacts
+from vllmd.doctor.seen import GpuFacts
 from vllmd.gpu.host_memory import HostMemory
 from vllmd.util.units import MIB
 
@@ -160,6 +160,24 @@ def test_devices_that_are_missing_or_closed_are_named(tmp_path: Path) -> None:
     (tmp_path / "nvidia-uvm").chmod(0o666)
     (tmp_path / "nvidia0").chmod(0o666)
     assert list(host.closed_devices(somebody, tmp_path)) == []
+
+
+def test_gpus_have_as_many_nodes_as_are_there(tmp_path: Path) -> None:
+    for name in ("nvidiactl", "nvidia-uvm", "nvidia-caps"):
+        (tmp_path / name).touch()
+    assert host.gpu_nodes(tmp_path) is None
+    for name in ("nvidia0", "nvidia11"):
+        (tmp_path / name).touch()
+    assert host.gpu_nodes(tmp_path) == 2
+
+
+def test_container_is_known_by_what_its_runtime_leaves(tmp_path: Path) -> None:
+    assert not host.in_container({}, tmp_path)
+    assert host.in_container({"NVIDIA_VISIBLE_DEVICES": "void"}, tmp_path)
+    assert host.in_container({"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, tmp_path)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/.containerenv").touch()
+    assert host.in_container({}, tmp_path)
 
 
 def test_secrets_that_all_may_read_are_named(tmp_path: Path) -> None:

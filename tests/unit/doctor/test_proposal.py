@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from tests.helpers.doctor import H200_CUDA, case, m8b, tensors
-from vllmd.doctor.case import GpuFacts
 from vllmd.doctor.checks import CHECKS
 from vllmd.doctor.proposal import Subject, as_tables, fits, propose
+from vllmd.doctor.seen import GpuFacts
 from vllmd.util.units import GIB
 
 WEIGHTS = sum(2 * math.prod(t.shape) for t in tensors().values())

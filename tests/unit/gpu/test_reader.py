@@ -136,6 +136,14 @@ def test_what_fails_now_is_absent_counted_and_asked_again(tmp_path: Path) -> Non
     assert after["values"][UUID]["power_watts"] == 5.0
 
 
+def test_gpus_are_counted_as_those_that_are_let_in(tmp_path: Path) -> None:
+    """NVML counts one that a container was not given, and gives no handle; CUDA has no number."""
+    fake = FakeNvml(tmp_path, h200(0, "GPU-a", denied=1), h200(1, "GPU-b"), h200(2, "GPU-c"))
+    with reading(fake.env) as reader:
+        found = reader.next("devices")["devices"]
+    assert [(each["uuid"], each["index"]) for each in found] == [("GPU-b", 0), ("GPU-c", 1)]
+
+
 def test_lost_gpu_is_named_the_other_is_read_on(tmp_path: Path) -> None:
     fake = FakeNvml(tmp_path, h200(), h200(1, GPU_2, pci="00000000:00:07.0"))
     with reading(fake.env) as reader:

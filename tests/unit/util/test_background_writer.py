@@ -2,7 +2,6 @@ import fcntl
 import os
 import pty
 import socket
-import threading
 import tty
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 
 from tests.helpers.site import wait_for
 from vllmd.util import background_writer
-from vllmd.util.background_writer import BackgroundWriter, own_description
+from vllmd.util.background_writer import BackgroundWriter, Fate, own_description
 
 
 def blocks(fd: int) -> bool:
@@ -74,11 +73,25 @@ def test_text_that_is_longer_than_all_room_waits_alone(ends: tuple[int, int]) ->
 
 def test_reader_that_is_gone_is_told(ends: tuple[int, int]) -> None:
     os.close(ends[0])
-    lost = threading.Event()
+    told: list[Fate] = []
     writer = BackgroundWriter(ends[1])
-    assert writer.put("a", b"x", lost.set)
-    assert lost.wait(30)
+    assert writer.put("a", b"x", told.append)
+    wait_for("its fate", lambda: told == [Fate.LOST])
     writer.close()
+
+
+def test_two_writers_to_one_output_do_not_write_into_each_others_texts(
+    ends: tuple[int, int],
+) -> None:
+    first, second = BackgroundWriter(ends[1]), BackgroundWriter(ends[1])
+    texts = [b"a" * 199_997 + b"\n", b"b\n"]
+    for _ in range(5):
+        assert first.put("a", texts[0])
+        assert second.put("b", texts[1])
+    found = read_all(ends[0], 1_000_000).splitlines(keepends=True)
+    assert sorted(found) == sorted(texts * 5)
+    first.close()
+    second.close()
 
 
 def test_own_description_of_a_file_goes_on_behind_what_others_write(tmp_path: Path) -> None:

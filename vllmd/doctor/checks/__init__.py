@@ -19,6 +19,7 @@ from vllmd.doctor.checks import (
     preload,
     settings,
     sleep,
+    visible,
 )
 from vllmd.doctor.finding import Finding
 
@@ -31,8 +32,9 @@ CHECKS: Mapping[str, Check] = {
     "model-readable": model.model_readable,
     "model-files": model.model_files,
     "driver": gpu.driver,
-    "devices": gpu.devices,
-    "gpu-count": gpu.gpu_count,
+    "devices": visible.devices,
+    "visible-devices": visible.visible_devices,
+    "gpu-count": visible.gpu_count,
     "parallel-heads": gpu.parallel_heads,
     "compute-capability": compute.compute_capability,
     "preload": preload.preload,

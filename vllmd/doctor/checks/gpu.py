@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 
-from vllmd.config.gpus import gpus_used, visible_gpus
 from vllmd.doctor.capacity import longest
 from vllmd.doctor.case import Case
+from vllmd.doctor.checks.visible import GIVE_IT
 from vllmd.doctor.finding import Finding, FindingSeverity
 from vllmd.gpu.fit import CONTEXT_BYTES, margin_bytes, needed_bytes, weights_bytes
 from vllmd.gpu.host_memory import largest_share
@@ -40,47 +40,13 @@ def driver(case: Case) -> Iterator[Finding]:
             "Update the driver, or install a vLLM for an older CUDA (--torch-backend).",
         )
     elif driver is None and not case.host.gpus:
+        load = "Load the driver (nvidia-smi says what is wrong), or: vllmd engine install --cpu"
         yield Finding(
             "driver",
             FindingSeverity.ERROR,
             f"no NVIDIA driver is loaded, and vLLM {installed.version} is the build for CUDA",
             "It ends at its start: it finds no device.",
-            "Load the driver (nvidia-smi says what is wrong), or: vllmd engine install --cpu",
-        )
-
-
-def devices(case: Case) -> Iterator[Finding]:
-    """Find nodes that are missing or closed although a driver is loaded."""
-    if not case.host.closed_devices or case.on_cpu:
-        return
-    yield Finding(
-        "devices",
-        FindingSeverity.ERROR,
-        f"driver {case.host.driver} is loaded, but: {', '.join(case.host.closed_devices)}",
-        "CUDA says that there is no device. The nodes are made by nvidia-modprobe, which a "
-        "confined service may not run.",
-        "As root: nvidia-modprobe -c 0 -u (once for each boot); and mode 0666, as the driver makes "
-        "them.",
-    )
-
-
-def gpu_count(case: Case) -> Iterator[Finding]:
-    """Find parallel sizes that add up to more than there is."""
-    gpus = case.host.gpus
-    if not gpus:
-        return
-    chosen = visible_gpus(case.env)
-    there = len(gpus) if chosen is None else len(chosen)
-    wanted = gpus_used(case.engine)
-    if wanted > there:
-        limited = "" if chosen is None else f" (CUDA_VISIBLE_DEVICES = {','.join(chosen)})"
-        yield Finding(
-            "gpu-count",
-            FindingSeverity.ERROR,
-            f"{wanted} GPUs are asked for (tensor, pipeline and data parallel), and {there} can be "
-            f"seen{limited}",
-            "vLLM ends before it loads, or waits for workers that never come.",
-            "Lower flags.tensor-parallel-size, or let it see more.",
+            GIVE_IT if case.host.in_container else load,
         )
 
 

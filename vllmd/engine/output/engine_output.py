@@ -30,6 +30,8 @@ AT_ONCE_BYTES = 64 * MIB
 """About so much is read at once, besides what is passed over: a flood must not keep a thread for
 ever. Not so many blocks: between parts that are passed over they may be small.
 """
+Listener = Callable[[bytes, Position], None]
+"""Takes whole lines of a log, and where they begin in it."""
 
 
 @attrs.frozen
@@ -60,7 +62,7 @@ class EngineOutput:
         memory: Path,
         rotation: Rotation,
         errors: FirstErrors,
-        listeners: Sequence[Callable[[list[bytes]], None]] = (),
+        listeners: Sequence[Listener] = (),
     ) -> None:
         """Follow `log` on from where `memory` says, or from its end.
 
@@ -154,10 +156,8 @@ class EngineOutput:
             self._errors.add(said + block, at)
         else:
             self._errors.add(block, begin)
-        if listeners := self._listeners:
-            lines = block.splitlines()
-            for listener in listeners:
-                listener(lines)
+        for listener in self._listeners:
+            listener(block, begin)
 
     def _line_before(self, position: Position) -> bytes:
         size = min(position.offset, LINE_BYTES)
@@ -214,9 +214,7 @@ class EngineOutput:
                 await ask(self._socket, {"op": "rotation", "rotation": self._rotation})
         return changed or not self._all_read
 
-    def configure(
-        self, rotation: Rotation, listeners: Sequence[Callable[[list[bytes]], None]]
-    ) -> None:
+    def configure(self, rotation: Rotation, listeners: Sequence[Listener]) -> None:
         """Take over other settings; its shim is told at the next look."""
         if rotation != self._rotation:
             self._rotation = rotation

@@ -13,6 +13,7 @@ from vllmd.engine.output.first_errors import FirstErrors
 from vllmd.errors import UnknownEngineError
 from vllmd.events.base import emit
 from vllmd.events.engine import LogNotCompressed
+from vllmd.logs.copied import CopiedFile
 from vllmd.logs.journal import Journal
 from vllmd.logs.stdout import Stdout
 from vllmd.shim.protocol import Rotation
@@ -54,6 +55,7 @@ class OutputService:
         self._outputs: dict[str, EngineOutput] = {}
         self._over: list[EngineOutput | Journal | Stdout] = []
         self._problems: dict[str, str | None] = {}
+        self._began = False
         self.errors: dict[str, FirstErrors] = {}
         self.configure(config)
 
@@ -70,10 +72,19 @@ class OutputService:
             self._over.append(self._outputs.pop(name))
             del self.errors[name]
         self._copy("journal", config.logs.journal, Journal)
-        self._copy("stdout", config.logs.stdout, lambda name: Stdout(name, self._stdout))
+        self._copy("stdout", config.logs.stdout, lambda name: self._to_stdout(config, name))
         for name, output in self._outputs.items():
             copies = [each[name].send for each in self._copies.values() if name in each]
             output.configure(self.rotation, copies)
+        self._began = True
+
+    def _to_stdout(self, config: Config, name: str) -> Stdout:
+        """Return a copy to standard output: of a new daemon, on from where the one before was."""
+        copied = CopiedFile(paths.copied_to_stdout(paths.run_dir(config), name))
+        if self._began:
+            copied.forget()
+        log = paths.engine_log(paths.log_dir(config), name)
+        return Stdout(name, str(log), self._stdout, copied)
 
     def _copy(self, where: str, wanted: bool, make: Callable[[str], Journal | Stdout]) -> None:
         """Have the lines of each engine copied somewhere from now on, or none any more."""
@@ -127,10 +138,10 @@ class OutputService:
         self._close_over()
         for output in self._outputs.values():
             output.close()
+        self._stdout.close()
         for each in self._copies.values():
             for copy in each.values():
                 copy.close()
-        self._stdout.close()
 
     async def rotate(self, name: str) -> None:
         """Begin a new file of an engine's log.

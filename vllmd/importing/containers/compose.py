@@ -40,6 +40,10 @@ class ComposeUp:
     """A file of overrides beside the first goes over it."""
 
 
+_MAX_INCLUDED = 8
+"""So deep files may include others."""
+
+
 def is_compose(table: Table) -> bool:
     """Tell a compose file from other YAML."""
     return isinstance(table.get("services"), Table)
@@ -52,6 +56,7 @@ def specs_of_compose(
     around: Surroundings,
     notes: Notes,
     up: ComposeUp | None = None,
+    depth: int = 0,
 ) -> list[ContainerSpec]:
     """Return the containers of vLLM's services; those of others are named.
 
@@ -74,8 +79,7 @@ def specs_of_compose(
             "config' prints",
         )
     table = _overridden(table, path, up, around, notes)
-    if "include" in table:
-        notes.refuse(Place(path, table.at("include")), "'include' is not read: give the whole file")
+    included = _included(table, path, profiles, up, around, notes, depth)
     filled = Interpolation(variables, path, notes, around).value(table)
     file = ComposeFile(
         table_in(filled, "services"),
@@ -98,8 +102,38 @@ def specs_of_compose(
             found.append(spec)
         elif spec:
             others.append(spec)
+    found = included + found
     if others and found:
         notes.remark(f"left out: services that are not vLLM: {', '.join(others)}")
+    return found
+
+
+def _included(
+    table: Table,
+    path: str,
+    profiles: Sequence[str],
+    up: ComposeUp,
+    around: Surroundings,
+    notes: Notes,
+    depth: int,
+) -> list[ContainerSpec]:
+    """Return the containers of files that are included, each seen from its own folder."""
+    found: list[ContainerSpec] = []
+    for each in items_in(table, "include"):
+        place = Place(path, getattr(each, "line", table.at("include")))
+        named = text_of(each) or text_of(table_in(each).get("path")) or ""
+        other = join(around.folder or "", named)
+        text = around.files.read(other) if named and around.folder else None
+        if set(table_in(each)) - {"path"} or up.services or not named or "$" in named:
+            notes.refuse(
+                place, "this 'include' is not read: give what 'docker compose config' prints"
+            )
+        elif text is None or depth >= _MAX_INCLUDED:
+            notes.refuse(place, f"include: {other} cannot be read here: run this where it can")
+        else:
+            inside = attrs.evolve(around, folder=None)
+            one = _one(text, other)
+            found += specs_of_compose(one, other, profiles, inside, notes, depth=depth + 1)
     return found
 
 

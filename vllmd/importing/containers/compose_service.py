@@ -28,7 +28,7 @@ from vllmd.importing.yaml_values import Items, Table, Text, items_in, table_in, 
 
 _OF_CONTAINERS = frozenset(
     {"networks", "depends_on", "labels", "logging", "security_opt", "cap_add", "privileged"}
-    | {"group_add", "extra_hosts", "links", "configs", "stop_grace_period", "runtime"}
+    | {"group_add", "extra_hosts", "links", "configs", "runtime"}
     | {"pull_policy", "platform", "hostname", "expose", "init", "tty", "stdin_open"}
 )
 """Keys that mean nothing outside of a container, or what vllmd does by itself."""
@@ -80,12 +80,28 @@ def take(spec: ContainerSpec, service: Table, file: ComposeFile) -> None:
     _secrets(spec, service, file)
     _configs(spec, service, file)
     mode = text_of(service.get("network_mode")) or ""
-    if mode.startswith(("service:", "container:")):
-        place = Place(file.source, service.at("network_mode"))
-        notes.refuse(place, f"network_mode: {mode}: {OF_ANOTHER}")
-    spec.host_network = mode == "host"
+    spec.host_network = _network(mode, spec, file, Place(file.source, service.at("network_mode")))
     _gpus(spec, service, notes, file.source)
     _remarks(spec, service, notes)
+
+
+def _network(mode: str, spec: ContainerSpec, file: ComposeFile, place: Place) -> bool:
+    """Take the ports of the service whose network it shares; tell whether it is the host's."""
+    seen: set[str] = set()
+    while mode.startswith("service:") and mode not in seen:
+        seen.add(mode)
+        name = mode.removeprefix("service:")
+        other = table_in(file.services.get(name))
+        ports = [_port(each) for each in items_in(other, "ports")]
+        if all(port.endswith("/udp") for port in ports) and "network_mode" not in other:
+            break  # it lets others in by a way of its own, such as a VPN
+        for port in ports:
+            publish(port, spec, file.notes, place)
+        spec.remark(f"network_mode: {mode}: the ports are those that {name} publishes")
+        mode = text_of(other.get("network_mode")) or ""
+    if mode.startswith(("service:", "container:")):
+        file.notes.refuse(place, f"network_mode: {mode}: {OF_ANOTHER}")
+    return mode == "host"
 
 
 def _remarks(spec: ContainerSpec, service: Table, notes: Notes) -> None:
@@ -94,6 +110,8 @@ def _remarks(spec: ContainerSpec, service: Table, notes: Notes) -> None:
         spec.remark(SHARED_MEMORY.format(f"ipc: {service['ipc']}"))
     if service.get("shm_size") is not None:
         spec.remark(SHARED_MEMORY.format(f"shm_size: {service['shm_size']}"))
+    if (grace := text_of(service.get("stop_grace_period"))) is not None:
+        spec.remark(f"stop_grace_period: {grace}: see drain_s and stop_grace_s")
     if (restart := text_of(service.get("restart"))) not in (None, "no"):
         spec.remark(RESTART.format(f"restart: {restart}"))
     if "healthcheck" in service:

@@ -165,7 +165,9 @@ def spec_of(
         return None
     for name, value in sorted(options, key=lambda option: option[0] != "env-file"):
         _take(name, value, reading)  # files of variables first: --env goes before them
-    only = dict.fromkeys(name for name, _ in options if name in _SILENT - {"name", "restart"})
+    only = dict.fromkeys(
+        name for name, _ in options if name in _SILENT - _TAKERS.keys() - {"name", "restart"}
+    )
     if only:
         spec.remark(f"of the container only: --{', --'.join(only)}")
     spec.settle_gpus()
@@ -312,5 +314,8 @@ _TAKERS: Mapping[str, Callable[[str, _Reading], None]] = {
     "user": _user,
     "secret": _secret,
     "ipc": lambda value, r: r.spec.remark(SHARED_MEMORY.format(f"--ipc={value}")),
+    "stop-timeout": lambda value, r: r.spec.remark(
+        f"--stop-timeout {value}: see drain_s and stop_grace_s"
+    ),
     "shm-size": lambda value, r: r.spec.remark(SHARED_MEMORY.format(f"--shm-size {value}")),
 }

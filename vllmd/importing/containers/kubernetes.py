@@ -11,6 +11,7 @@ from vllmd.importing.yaml_values import Table, items_in, table_in, text_of
 
 _TEMPLATES = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job"})
 _KSERVE = "it is of KServe: 'kubectl get deployment NAME -o yaml' is what it made"
+_KNATIVE = "it is of Knative: write it as a Deployment: its template is the same"
 _OF_KSERVE = frozenset({"InferenceService", "ServingRuntime", "ClusterServingRuntime"})
 _UNREAD = {
     **dict.fromkeys(_OF_KSERVE, _KSERVE),
@@ -51,6 +52,9 @@ def specs_of_manifests(tables: Sequence[Any], source: str, notes: Notes) -> list
             notes.refuse(
                 Place(source, each.at("kind")), f"kind {kind} is not read: {_UNREAD[kind]}"
             )
+            continue
+        if kind == "Service" and "knative" in (text_of(each.get("apiVersion")) or ""):
+            notes.refuse(Place(source, each.at("kind")), f"kind Service is not read: {_KNATIVE}")
             continue
         if kind in _SCALES:
             notes.remark(f"left out: {kind} {_name(each)}: one engine is one of them")

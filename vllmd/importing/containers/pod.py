@@ -114,11 +114,18 @@ def _spec(container: Table, name: str, cluster: Cluster) -> ContainerSpec:
         **table_in(container, "resources", "limits"),
     }
     for resource, amount in limits.items():
-        if "gpu" in resource:
+        if "mig-" in resource:
+            spec.remark(
+                f"{resource}: {amount}: a slice of a GPU: set env.CUDA_VISIBLE_DEVICES to its UUID "
+                "('nvidia-smi -L'): without it vLLM takes the first"
+            )
+        elif "gpu" in resource:
             spec.remark(
                 f"{resource}: {amount}: which GPUs of the host these are, env.CUDA_VISIBLE_DEVICES "
                 "may say; without it vLLM takes the first"
             )
+        elif "/" in resource:
+            spec.remark(f"left out: {resource}: {amount}: what the cluster had the host give")
         elif resource == "memory":
             spec.remark(f"left out: memory: {amount}: MemoryMax= of vllmd-engine@NAME sets that")
     only = [key for key in container if key not in _READ]

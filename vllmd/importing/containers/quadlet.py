@@ -13,7 +13,7 @@ from vllmd.errors import VllmdError
 from vllmd.importing.containers.docker_run import spec_of
 from vllmd.importing.containers.spec import ContainerSpec
 from vllmd.importing.ini import IniValue, settings_of
-from vllmd.importing.surroundings import Notes, Surroundings
+from vllmd.importing.surroundings import Notes, Surroundings, join
 from vllmd.importing.unit import (
     drop_ins,
     filled,
@@ -44,6 +44,7 @@ _OPTIONS = {
     "AddCapability": "--cap-add",
     "Tmpfs": "--tmpfs",
     "Memory": "--memory",
+    "StopTimeout": "--stop-timeout",
 }
 _SEVERAL = frozenset(_OPTIONS) - {"ContainerName", "ShmSize", "User", "WorkingDir", "Entrypoint"}
 _SEVERAL |= {"PodmanArgs", "GlobalArgs", "Label", "Annotation", "UnsetEnvironment"}
@@ -81,7 +82,7 @@ def spec_of_quadlet(
         value = specified(each.value, unit, each, around)
         match each.key:
             case "Image":
-                image, line = value, each.line
+                image, line = _image(value, path, around), each.line
             case "Pod":
                 notes.refuse(
                     Place(each.source, each.line),
@@ -110,6 +111,16 @@ def spec_of_quadlet(
     if spec is not None:
         spec.used.update(*(names for _, names in filled_in))
     return spec
+
+
+def _image(named: str, path: str, around: Surroundings) -> str:
+    """Return an image; of one that a unit beside it pulls, what that names."""
+    if not named.endswith(".image"):
+        return named
+    beside = join(around.folder_of(path) or "", named)
+    text = around.files.read(beside) if beside.startswith("/") else None
+    settings = settings_of(text or "", beside)
+    return next((e.value for e in settings if (e.section, e.key) == ("Image", "Image")), named)
 
 
 def _note(service: Iterable[IniValue], notes: Notes) -> None:

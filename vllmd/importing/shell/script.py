@@ -7,6 +7,7 @@ from types import MappingProxyType
 from vllmd.errors import VllmdError
 from vllmd.importing.known_commands import HARMLESS, ONLY_SPEAK
 from vllmd.importing.launch import Launch
+from vllmd.importing.other_shells import of_another_shell
 from vllmd.importing.prefixes import Peeled, of_conda, peel
 from vllmd.importing.serving import OF_PATH, installs, serving, speaks_of_serving
 from vllmd.importing.shell.assignments import assign, assigned, export
@@ -116,7 +117,7 @@ class ScriptReader:
             if path.endswith("/activate") and len(words) > 1:
                 state.notes.remark(of_conda(words[1]))
             return True
-        inner = self._file(path, words[1:] or state.arguments, state, state)
+        inner = self._file(path, words[1:] or state.arguments, state, state, runs=False)
         if inner is None and state.exports_all:
             state.notes.refuse(
                 state.place(line),
@@ -128,13 +129,26 @@ class ScriptReader:
         return None
 
     def _file(
-        self, path: str, arguments: Sequence[str] | None, state: ShellState, into: ShellState
+        self,
+        path: str,
+        arguments: Sequence[str] | None,
+        state: ShellState,
+        into: ShellState,
+        *,
+        runs: bool = True,
     ) -> ShellState | None:
-        """Follow a script in a file; None if it cannot be read."""
+        """Follow a script in a file; None if it cannot be read.
+
+        With `runs` the shell is its own; else its lines are read by the one that is there.
+        """
         whole = join(state.folder or state.surroundings.folder or "", path)
         text = None if is_unknown(whole) else state.text_of(whole)
         if text is None or state.depth >= MAX_DEPTH:
             return None
+        other = of_another_shell(text, whole) if runs else None
+        if other and speaks_of_serving([text]):
+            state.notes.refuse(Place(whole, 1), other)
+            return into
         path_before, source, given = into.path, into.source, into.arguments
         into.path, into.source = whole, whole
         into.arguments = None if arguments is None else list(arguments)

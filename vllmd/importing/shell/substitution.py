@@ -172,8 +172,16 @@ def _piped(state: ShellState, node: Node, text: str) -> str | None:
 
 
 def _file(state: ShellState, path: str) -> str | None:
-    """Return what the script itself wrote to a file."""
-    return state.written.get(path if path.startswith("/") else join(state.folder or "", path))
+    """Return what is in a file that the script itself wrote, or that can be read here."""
+    if is_unknown(path):
+        return None
+    whole = join(state.folder or "", path)
+    if whole in state.written:
+        return state.written[whole]
+    text = state.text_of(path)
+    if text is not None:
+        state.notes.remark(f"{path} is read now, and what it has is written out")
+    return text
 
 
 def _pwd(state: ShellState, _words: Sequence[str]) -> str | None:

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -23,10 +24,11 @@ from tests.helpers.doctor_cases.make import (
     lora_case,
     other,
 )
-from vllmd.doctor.case import Disk, GpuFacts, Leftover
+from vllmd.doctor.case import Disk, Leftover
 from vllmd.doctor.checks import CHECKS, examine
 from vllmd.doctor.finding import FindingSeverity
 from vllmd.doctor.group import GroupFacts
+from vllmd.doctor.seen import GpuFacts
 from vllmd.util.units import GIB, MIB
 
 ROOT = Path(__file__).parents[4]
@@ -38,6 +40,9 @@ GOOD: dict[str, Make] = {
     "model-files": lambda _: case(),
     "will-it-fit": lambda _: case("gpu_memory_utilization = 0.5\nmax_model_len = 4096"),
     "parallel-heads": lambda _: case("flags = { tensor-parallel-size = 2 }", gpus=(H200, H200)),
+    "visible-devices": lambda _: case(
+        gpus=(H200, H200), env={"CUDA_VISIBLE_DEVICES": "1,0", "NVIDIA_VISIBLE_DEVICES": "3,5"}
+    ),
     "gpu-count": lambda _: case("flags = { tensor-parallel-size = 2 }", gpus=(H200, H200)),
     "gpu-share": lambda _: case(
         "gpu_memory_utilization = 0.7",
@@ -119,6 +124,14 @@ def test_bad_case_is_found(
         assert each.check == name
         assert each.reason.endswith(".")
         assert each.fix
+
+
+@pytest.mark.parametrize("unread", [{"unread_gpus": True}, {"gpu_nodes": 2}])
+def test_gpu_that_may_be_one_that_was_not_read_is_not_said_to_be_missing(
+    unread: dict[str, Any],
+) -> None:
+    made = case(env={"CUDA_VISIBLE_DEVICES": "1"}, **unread)
+    assert list(CHECKS["visible-devices"](made)) == []
 
 
 @pytest.mark.parametrize("name", CHECKS)

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from tests.helpers.doctor import case, m8b
-from vllmd.doctor.case import GpuFacts
 from vllmd.doctor.checks.compute import compute_capability
 from vllmd.doctor.finding import Finding, FindingSeverity
+from vllmd.doctor.seen import GpuFacts
 from vllmd.installing.layout import InstallRecord
 from vllmd.util.units import GIB
 

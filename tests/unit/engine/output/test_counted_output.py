@@ -57,7 +57,7 @@ class Shim:
 
 
 def follow(folder: Path, log: Path, heard: list[bytes] | None = None) -> EngineOutput:
-    listeners = [] if heard is None else [heard.extend]
+    listeners = [] if heard is None else [lambda block, _: heard.extend(block.splitlines())]
     memory = folder / "chat.log.json"
     return EngineOutput("chat", log, folder / "run", memory, ROTATION, Errors(), listeners)
 

@@ -36,7 +36,7 @@ class Place:
             memory,
             rotation,  # type: ignore[arg-type]
             self.errors,
-            [self.heard.extend],
+            [lambda block, _: self.heard.extend(block.splitlines())],
         )
 
     def prints(self, data: bytes) -> None:

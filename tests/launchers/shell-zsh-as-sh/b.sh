@@ -1,0 +1,4 @@
+#!/bin/zsh
+emulate -L sh
+ARGS="--port 8000 --max-model-len 4096"
+vllm serve org/m $ARGS
