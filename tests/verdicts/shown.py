@@ -11,7 +11,7 @@ from tests.verdicts.failures.rows import HOLD
 from tests.verdicts.model import VERSIONS, Case, Failure, Phase, Said, Who
 
 FOLDER = Path(__file__).parent / "unseen"
-BATCHES = ("j", "k")
+BATCHES = ("j", "k", "l")
 MARK = "=== "
 
 

@@ -222,8 +222,8 @@ CAUSES = (
             r"AssertionError: Invalid device id|device >= 0 && device < num_gpus": (
                 "torch: cuda/__init__.py; aten/src/ATen/cuda/CUDAContext.cpp"
             ),
-            r"(?:tensor|pipeline)[_ ]parallel[_ ]size .*(?:exceeds|is larger than"
-            r"|is greater than)": ("vllm/config/parallel.py 0.4 to 0.9"),
+            r"(?i:tensor|pipeline)[_ ]parallel[_ ]size .*(?:exceeds|is larger than"
+            r"|is greater than)": ("vllm/config/parallel.py 0.4 to 0.9, v1/executor/ray_utils.py"),
             r"^assert .*%.*\b(?:(?:tp|pp|ep|dp)_size|\w*(?:parallel|world|partition)\w*).*== 0": (
                 "vllm/model_executor/models: what they assert of their heads and experts"
             ),

@@ -122,6 +122,8 @@ _CALLED = re.compile(r"/json/|/torch/_ops\.py:__call__$|/tvm_ffi/\S*:")
 """Where an exception comes from that is of whoever called it."""
 
 
+PASSED_ON = "RuntimeError: "
+"""What stands for the class of an exception of which only another process has the words."""
 NOWHERE = r"^$"
 """In the place of a pattern of `Frame.where`: no frame says where it was raised."""
 
@@ -243,14 +245,14 @@ class Cause:
         return any(re.search(self.not_from, file) for file in sign.thrown.files[-1:])
 
     def _by_frame(self, sign: Sign) -> str | None:
-        if not self._frames or sign.thrown is None or self._is_of_another(sign):
+        thrown = sign.thrown
+        if not self._frames or self._is_of_another(sign) or not (thrown or sign.passed_on):
             return None
-        if sign.thrown.at_import and not self.at_import:
+        if thrown and thrown.at_import and not self.at_import:
             return None
-        places = [
-            f"{file}:{function}"
-            for file, function in zip(sign.thrown.files, sign.thrown.functions, strict=True)
-        ]
+        raised = zip(thrown.files, thrown.functions, strict=True) if thrown else ()
+        places = [f"{file}:{function}" for file, function in raised]
+        said = sign.lines[0] if thrown else f"{PASSED_ON}{sign.lines[0]}"
         for where, says, frame in self._frames:
             last = self._raised(places)
             if frame.elsewhere and any(re.search(frame.elsewhere, place) for place in last):
@@ -259,7 +261,7 @@ class Cause:
             named = frame.bare or sign.entry.process is not None
             if frame.where == NOWHERE and not places and named:
                 looked_at = ("",)
-            if says.search(sign.lines[0]) and any(map(where.search, looked_at)):
+            if says.search(said) and any(map(where.search, looked_at)):
                 return sign.quote
         return None
 

@@ -206,6 +206,7 @@ CAUSES = (
             r"Failed to find C compiler|No working C\+\+ compiler|InvalidCxxCompiler": (
                 "triton/runtime/build.py; torch/_inductor/exc.py"
             ),
+            r"Unsupported \.version \d": "CUDA's ptxas, older than what made the code",
             r"detected CUDA version .* mismatches the version": "torch/utils/cpp_extension.py",
             r"CUDA_HOME (?:environment variable )?is not set|set CUDA_HOME": (
                 "torch/utils/cpp_extension.py"

@@ -186,7 +186,9 @@ CAUSES = (
             "gpu_memory_utilization."
         ),
         signs={
-            r"To serve at least one request": "vllm/v1/core/kv_cache_utils.py since 0.8",
+            r"To serve at least one request|the estimated maximum model length is": (
+                "vllm/v1/core/kv_cache_utils.py since 0.8"
+            ),
             r"No available memory for the cache blocks": (
                 "vllm/v1/core/kv_cache_utils.py since 0.7, worker/worker.py 0.2 to 0.10"
             ),

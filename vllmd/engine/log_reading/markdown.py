@@ -18,7 +18,7 @@ _RECORD = re.compile(
 """How a line of a log begins: nothing in it is anybody's quotation."""
 _OF_A_LOG = ("pid=", " ERROR ", " INFO ", "Traceback (most recent", 'File "')
 """What somebody's own sentence does not have."""
-_FENCE = re.compile(r"\s*`{3,}[\w-]*\s*$")
+_FENCE = re.compile(r"(?P<indent>\s*)`{3,}[\w-]*\s*$")
 _TAGS = re.compile(r"^\s*(?:</?(?:details|summary|pre|code|br|p|div|blockquote)\b[^>]*>\s*)+")
 _TAGS_AFTER = re.compile(r"(?:</?(?:details|summary|pre|code|br|p|div|blockquote)\b[^>]*>\s*)+$")
 _ENTITY = re.compile(r"&(?:quot|lt|gt|amp|#39|#x27|nbsp);")
@@ -28,7 +28,9 @@ _MARK = re.compile(r"\s{0,3}(?:[-*+•]|\d{1,2}[.)]|#{1,6})\s+(?:\[[ xX]\]\s+)?"
 _STRONG = re.compile(
     r"^(\*\*|__|\*|`|[\"'“])(?=[^\s*_`])(?P<said>.*\S)(?:\1|”)(?P<rest>[.,;:]?.*)$"
 )
-_STRONG_NAME = re.compile(r"^(?:\*\*|`)(?P<name>[\w.]+(?:Error|Exception))(?::?(?:\*\*|`):?) ")
+_STRONG_NAME = re.compile(
+    r"^(?:\*\*|`)(?P<name>[\w.]+(?:Error|Exception))(?::(?:\*\*|`)|(?:\*\*|`):) "
+)
 _LABEL = re.compile(r"(?:\*\*|__)[\w /()-]{1,40}(?::(?:\*\*|__)|(?:\*\*|__):?)\s+")
 """What a note puts before what it quotes: ``**Error:**``."""
 _OPENED = re.compile(rf"[`\"'“(*](?P<said>(?:{_SHOWS.pattern}).*)$")
@@ -40,13 +42,17 @@ _WITHIN = re.compile(
     r"(?P<said>(?:[a-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|OutOfResources): \S.*)$"
 )
 """Somebody's words, and then an exception."""
+_ROW_OF_HEADS = re.compile(r"\s*\|?\s*:?-{3,}:?\s*(?:\|\s*:?-{3,}:?\s*)+\|?\s*$")
+"""What is under the heads of a table."""
+_ERROR = re.compile(r" (?:ERROR|CRITICAL) ")
 _HALF = 0.5
 
 
 def unmarked(lines: Sequence[str]) -> Sequence[str]:
     """Return the lines as a program printed them, where a page or a note shows them."""
-    lines = _unescaped(lines)
-    plain = [text for line in _unquoted(lines) for text in _plain(line)]
+    lines = _fenced(_unquoted(_unescaped(lines)))
+    in_table = any("---" in line and _ROW_OF_HEADS.match(line) for line in lines)
+    plain = [text for line in lines for text in _plain(line, in_table=in_table)]
     if any(map(_is_evidence, plain)):
         return plain
     return [_within(line) for line in plain]
@@ -67,6 +73,29 @@ def _unescaped(lines: Sequence[str]) -> Sequence[str]:
     return lines
 
 
+def _fenced(lines: Sequence[str]) -> Sequence[str]:
+    """Return the lines between fences, if an error is among them; what is around them is prose.
+
+    Without the fences, and the indent that they have in a list.
+    """
+    fences = [(n, found) for n, line in enumerate(lines) if (found := _FENCE.match(line))]
+    if not fences:
+        return lines
+    if len(fences) % 2:
+        return [line for line in lines if not _FENCE.match(line)]
+    inside: list[str] = []
+    whole = list(lines[: fences[0][0]])
+    for number, (first, opening) in enumerate(fences[::2]):
+        last = fences[2 * number + 1][0]
+        indent = opening["indent"]
+        block = [line.removeprefix(indent) for line in lines[first + 1 : last]]
+        inside += block
+        after = fences[2 * number + 2][0] if 2 * number + 2 < len(fences) else len(lines)
+        whole += [*block, *lines[last + 1 : after]]
+    shows = any(_SHOWS.match(line.lstrip()) or _ERROR.search(line) for line in inside)
+    return inside if shows else whole
+
+
 def _unquoted(lines: Sequence[str]) -> Sequence[str]:
     """Return the lines without the ``>`` of a quotation, if it is one."""
     said = [line for line in lines if line.strip()]
@@ -83,12 +112,13 @@ def _quotation(line: str) -> str:
     return inside if _is_evidence(inside) or inside[:1] == " " else line
 
 
-def _plain(line: str) -> Iterator[str]:
-    """Yield what a line quotes, each on a line of its own; or the line itself."""
+def _plain(line: str, *, in_table: bool) -> Iterator[str]:
+    """Yield what a line quotes, each on a line of its own; or the line itself.
+
+    A row of a table that shows nothing is no line of a log.
+    """
     if "`" not in line and line[:1].isalpha() and "<" not in line:
         yield line
-        return
-    if _FENCE.match(line):
         return
     if "<" in line:
         line = _TAGS_AFTER.sub("", _TAGS.sub("", line))
@@ -103,7 +133,8 @@ def _plain(line: str) -> Iterator[str]:
         text = _without_strong(text) if text[:1] in "*_`\"'“" else text
     if text.startswith("|") and text.rstrip().endswith("|") and text.count("|") > 2:
         cells = [_without_strong(cell.strip()) for cell in text.strip().strip("|").split("|")]
-        yield from [cell for cell in cells if _SHOWS.match(cell)] or _code(line) or [line]
+        shown = [cell for cell in cells if _SHOWS.match(cell)] or _code(line)
+        yield from shown or ([] if in_table else [line])
         return
     yield from [text] if _SHOWS.match(text) else _code(text) or [text]
 

@@ -15,6 +15,17 @@ _BEGINS = re.compile(
     r"|[A-Z][a-z]{2} +\d+ \d\d:|[\w.-]+\s+\|\s|[\w.]+(?:Error|Exception)\b)"
 )
 """How a line begins that is not the rest of the one before it."""
+_FRAME_BEGINS = re.compile(
+    r"\s+(?=File \"[^\"]+\", line \d+, in |(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception): "
+    r"|Value error, )"
+)
+_FRAME = re.compile(r"\s*(?P<frame>File \"[^\"]+\", line \d+, in \S+)(?P<code>.*)$")
+_SHORT_FRAME = re.compile(
+    r"\s*(?P<file>[\w.-]*/[\w./-]+\.py):(?P<line>\d+)\s+(?:in )?"
+    r"(?P<function>[A-Za-z_]\w*)(?:\(\))?$"
+)
+"""A frame as people shorten it: ``vllm/v1/a.py:7  f``."""
+_FEWEST_FRAMES = 2
 _FEWEST = 3
 """Lines of exactly the same length, of which each goes on in the next one."""
 _NARROWEST = 60
@@ -26,12 +37,29 @@ def unpasted(lines: Sequence[str]) -> Sequence[str]:
     """Return the lines as they were printed: each record on lines of its own, none cut in two."""
     if len(lines) > _MOST_LINES:
         return lines
-    lines = unmarked(_unindented(lines))
+    lines = [part for line in unmarked(_unindented(lines)) for part in _frames(line)]
     width = _width(lines)
     whole = [*_joined(lines, width)] if width else lines
     if not any(line.count("pid=") > 1 or line.count(" ERROR ") > 1 for line in whole):
         return whole
     return [part for line in whole for part in _records(line)]
+
+
+def _frames(line: str) -> Iterator[str]:
+    """Yield the frames of a traceback that was put on one line, or written in another form."""
+    if (short := _SHORT_FRAME.match(line)) is not None:
+        yield f'  File "{short["file"]}", line {short["line"]}, in {short["function"]}'
+        return
+    if line.count('File "') < _FEWEST_FRAMES or "pid=" in line:
+        yield line
+        return
+    for part in _FRAME_BEGINS.split(line):
+        frame = _FRAME.match(part)
+        if frame is None:
+            yield part.split("```")[0].strip()
+        else:
+            yield f"  {frame['frame'].strip()}"
+            yield f"    {frame['code'].strip()}"
 
 
 def _unindented(lines: Sequence[str]) -> Sequence[str]:

@@ -73,6 +73,7 @@ _RAW = re.compile(
     r"|double free or corruption|free\(\): invalid|malloc\(\): "
     r"|corrupted size vs"
     r"|^ninja: build stopped|errors? detected in the compilation of|^nvcc fatal|undefined symbol: "
+    r"|^ptxas .*fatal|the estimated maximum model length is \d"
     r"|^set(?:_mempolicy|ting membind): |^Too many open files \(src/"
     r"|^LLVM ERROR: |: Assertion [`'].*' failed\.?$|^libc\+\+abi: terminating|^CUDA error \("
     r"|trap invalid opcode|trap divide error|general protection fault|segfault at [0-9a-f]+ ip"
@@ -354,8 +355,7 @@ def _seconds(entry: Entry) -> int | None:
 
 def _of_thrown(each: Thrown) -> Sign:
     """Return an exception as a sign: of an assertion that says nothing, its line does."""
-    silent = each.name == "AssertionError" and not each.message and not each.more
-    code = (each.code,) if silent and each.code.startswith("assert ") else ()
+    code = (each.code,) if each.is_silent and each.code.startswith("assert ") else ()
     return Sign(
         tuple(line[:LINE_CHARS] for line in (each.text, *each.more, *code)),
         each.begin,

@@ -58,6 +58,11 @@ class Thrown:
         return self.type.rsplit(".", 1)[-1]
 
     @property
+    def is_silent(self) -> bool:
+        """Whether it is an assertion that says nothing: no line behind it is its message."""
+        return self.name == "AssertionError" and not self.message
+
+    @property
     def at_import(self) -> bool:
         """Whether a module could not be imported, whatever was raised then."""
         own = self.functions

@@ -212,6 +212,8 @@ def _quotes(last: Thrown, index: int) -> bool:
 def _goes_on(stream: _Stream, entry: Entry) -> bool:
     """Tell whether a line may be of the message before it: of one record, and no header."""
     assert stream.last is not None, "the caller looked"
+    if stream.last.is_silent:
+        return False
     same = entry.level is None or entry.at == stream.last.entry.at
     return same and len(stream.more) < MAX_MORE and not _HEADER.match(entry.text)
 

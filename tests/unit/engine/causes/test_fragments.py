@@ -54,6 +54,9 @@ def why(*lines: str, code: int = 1) -> Diagnosis:
         ("RuntimeError: NPU function error: at_npu::native::AclSetCompileopt", "unknown"),
         ("ValueError: ProcessGroupNCCL is only supported with GPUs, no GPUs found!", "no_gpu"),
         ("RuntimeError: NRT_UNSUPPORTED_NEFF_VERSION: Unsupported NEFF Version", "driver_mismatch"),
+        ("ValueError: Tensor parallel size (2) exceeds available GPUs (1).", "parallel_misfit"),
+        ("ptxas /tmp/a.ptx, line 9; fatal   : Unsupported .version 9.4", "compiler_missing"),
+        ("memory, the estimated maximum model length is 22448. Try", "kv_cache_too_small"),
         ("ValueError: placement group bundle index 3 is invalid.", "ray_resources"),
         (
             "ValueError: Watermarking supports only one way of speculative decoding.",
@@ -139,3 +142,17 @@ def test_code_that_met_no_key_and_a_method_that_is_not_there_are_mistakes() -> N
     refused = "NotImplementedError: Method 'initialize_nixl' is not implemented."
     method = f'  File "{SITE}/vllm/utils.py", line 2216, in run_method'
     assert why(begin, method, refused).cause == "engine_bug"
+
+
+def test_what_a_worker_said_is_known_by_its_class_where_only_the_core_has_its_words() -> None:
+    passed = "RuntimeError: Worker failed with error 'expected mat1 and mat2 to have the same dtype"
+    assert why(f"{passed}, but got: a != b'").cause == "engine_bug"
+    assert why(passed.replace("expected mat1 and mat2", "x and y")).cause == "unknown"
+
+
+def test_lines_behind_an_assertion_that_says_nothing_are_none_of_its() -> None:
+    lines = ("    assert len(keys) == len(ids)", "AssertionError", "", "then EngineDeadError came")
+    place = f'  File "{SITE}/vllm/v1/core/x.py", line 9, in f'
+    found = why("Traceback (most recent call last):", place, *lines)
+    assert found.cause == "engine_bug"
+    assert not any("EngineDeadError" in line for line in found.evidence)

@@ -71,7 +71,32 @@ def test_fences_entities_and_escapes_are_taken_off() -> None:
 
 def test_each_cell_of_a_table_that_shows_an_error_is_a_line() -> None:
     table = ["| path | what |", "| --- | --- |", f"| sampler | `{NVCC}` |", "| other | hangs |"]
-    assert list(unmarked(table)) == ["| path | what |", "| --- | --- |", NVCC, "| other | hangs |"]
+    assert list(unmarked(table)) == [NVCC]
+
+
+def test_a_table_of_what_may_come_is_no_log() -> None:
+    rows = ["| what | do |", "|---|---|", "| `OutOfMemoryError` (start) | `CUDA out of memory` |"]
+    assert list(unmarked(rows)) == []
+    assert diagnose_output(rows, 1).cause == "unknown"
+    frame = ["| Traceback |", "| ValueError |"]
+    assert list(unmarked(frame)) == frame
+
+
+def test_around_fences_with_an_error_is_prose() -> None:
+    note = [
+        "It may be `RuntimeError: CUDA error: unknown error`:",
+        "  ```text",
+        f"  {SAID}",
+        "    more",
+    ]
+    note += ["  ```", "or `CUDA out of memory`"]
+    assert list(unmarked(note)) == [SAID, "  more"]
+    assert diagnose_output(note, 1).cause == "config_rejected"
+
+
+def test_fences_with_a_command_alone_and_a_fence_that_nothing_closes_hide_nothing() -> None:
+    assert list(unmarked(["```", "vllm serve m", "```", SAID])) == ["vllm serve m", SAID]
+    assert list(unmarked(["text", "```", SAID])) == ["text", SAID]
 
 
 @pytest.mark.parametrize(

@@ -69,4 +69,33 @@ def test_unpasted_takes_away_what_all_lines_are_indented_by() -> None:
     frames = ['  File "a.py", line 1, in f', "    return g()"]
     assert unpasted(frames) == frames
     code = ["    vllm/v1/a.py:10 in f", "    vllm.v1.engine.exceptions.EngineDeadError"]
-    assert unpasted(code) == code
+    assert [*unpasted(code)] == ['  File "vllm/v1/a.py", line 10, in f', code[1]]
+
+
+def test_frames_that_were_put_on_one_line_are_frames_again() -> None:
+    line = (
+        'File "/a/vllm/b.py", line 3, in f x = g(y) File "/a/vllm/c.py", line 4, in g return h() '
+    )
+    line += "ValueError: 3 of 4 ``` and so on"
+    assert list(unpasted([line])) == [
+        '  File "/a/vllm/b.py", line 3, in f',
+        "    x = g(y)",
+        '  File "/a/vllm/c.py", line 4, in g',
+        "    return h()",
+        "ValueError: 3 of 4",
+    ]
+    assert list(unpasted([HEAD + line])) == [HEAD + line]
+
+
+def test_frames_that_somebody_shortened_are_frames() -> None:
+    short = [
+        "vllm/v1/core/sched.py:975  _build_jobs",
+        "  assert len(a) == len(b)",
+        "AssertionError",
+    ]
+    assert next(iter(unpasted(short))) == '  File "vllm/v1/core/sched.py", line 975, in _build_jobs'
+    found = diagnose_output(short, 1)
+    assert found.cause == "engine_bug"
+    assert found.evidence == ("AssertionError (assert len(a) == len(b))",)
+    for line in ("core.py:975 x", "vllm/v1/a.py:9] said", "vllm/v1/a.py:9 two words"):
+        assert list(unpasted([line])) == [line]
