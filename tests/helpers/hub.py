@@ -33,6 +33,10 @@ class FakeHub:
     busy: int = 0
     """How many of the next downloads are answered with 503."""
     ranges: bool = True
+    listed: dict[str, Any] = attrs.field(factory=dict)
+    """What it says of each file that is not so."""
+    padding: int = 0
+    """Bytes of blanks before what it says of the model."""
     changed: bool = False
     """Whether something on the way changes what is in large files."""
     asked: list[tuple[str, str | None]] = attrs.field(factory=list)
@@ -48,7 +52,7 @@ class FakeHub:
         found: dict[str, Any] = {"rfilename": name, "size": len(content), "blobId": blob}
         if len(content) >= LARGE:
             found["lfs"] = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
-        return found
+        return found | self.listed
 
     def blob(self, name: str) -> str:
         entry = self._sibling(name, self.files[name])
@@ -68,7 +72,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._end(401, {"x-error-code": "GatedRepo"} if hub.gated else {})
         elif path == "/api/models/org/m/revision/main":
             body = {"id": hub.name, "sha": COMMIT, "siblings": hub.siblings()}
-            self._end(200, {"content-type": "application/json"}, json.dumps(body).encode())
+            content = b" " * hub.padding + json.dumps(body).encode()
+            self._end(200, {"content-type": "application/json"}, content)
         elif path.startswith("/api/models/org/m/revision/"):
             self._end(404, {"x-error-code": "RevisionNotFound"})
         elif path.startswith(f"/{hub.name}/resolve/{COMMIT}/"):
@@ -91,6 +96,9 @@ class _Handler(BaseHTTPRequestHandler):
         content, wanted = hub.files[name], self.headers.get("range")
         hub.asked.append((name, wanted))
         start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and hub.ranges else 0
+        if start >= len(content) > 0:
+            self._end(416, {"content-range": f"bytes */{len(content)}"})
+            return
         body = content[start:]
         if hub.changed and len(content) >= LARGE:
             body = body[:-1] + b"?"

@@ -25,6 +25,7 @@ from vllmd.doctor.case import Model, read_model
 from vllmd.doctor.models import FoundModel
 from vllmd.doctor.proposal import Setting, Subject, as_tables, fits, propose
 from vllmd.doctor.weights import loaded_bytes
+from vllmd.engine.model_files.base_model import HUB_NAME
 from vllmd.errors import VllmdError
 from vllmd.importing.writing import value
 from vllmd.shim.files import read_regular
@@ -40,7 +41,6 @@ NO_GPU = (
     "no NVIDIA GPU can be read here: vLLM's build for CPUs serves small models, slowly; on another "
     "maker's GPU take llama.cpp or Ollama, and in a container pass the GPU on (--gpus all)"
 )
-HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 
 
 @attrs.frozen
@@ -99,14 +99,20 @@ def command(
         _warn(NO_GPU)
     chosen = _choose(view, folders, model, served, port, ask=ask)
     read = read_model(chosen.model, view.inherited)
-    if read.folder is None and not is_offline(view.inherited):
+    lacks = _lacks(read)
+    if lacks:
+        warnings.append(
+            f"{chosen.model} is not whole in the hub's cache ({lacks}): the first start "
+            f"downloads the rest, or 'vllmd pull {chosen.model}' now"
+        )
+    elif read.folder is None and not is_offline(view.inherited):
         warnings += _ask_hub(chosen.model, view)
         read = attrs.evolve(read, config=hub.config_of(chosen.model, view.inherited))
     subject = subject_of(read, view)
     if not fits(subject):
         warnings.append(f"{chosen.model} does not fit on this machine: 'vllmd doctor' has the sum")
     settings = list(propose(subject))
-    text = write(name, chosen, settings, local=read.folder is not None)
+    text = write(name, chosen, settings, local=read.folder is not None and not lacks)
     parse(text, str(config_path))
     if ask:
         terminal.echo_text(f"\n{text}")
@@ -128,6 +134,13 @@ def command(
 def _warn(text: str) -> None:
     for line in terminal.wrap(f"warning: {text}", rest="  "):
         terminal.echo(terminal.style(line, fg="yellow"), err=True)
+
+
+def _lacks(read: Model) -> str | None:
+    """Say what a model that is here lacks; None if it is whole, or not here at all."""
+    if read.folder is None:
+        return None
+    return next(iter(read.problems), None) or models.problem(read.folder)
 
 
 def _ask_hub(model: str, view: HostView) -> list[str]:
@@ -179,7 +192,8 @@ def _choose(
         raise click.BadParameter(f"--model {model!r} {problem}")
     if Path(model).is_dir():
         model = str(Path(model).absolute())
-    served = served or re.sub(r"[^a-z0-9._-]+", "-", Path(model).name.lower()).strip("-")
+    own = re.sub(r"[^a-z0-9._-]+", "-", Path(model).name.lower()).strip("-")
+    served = served or own or Path(model).name
     port = port or DEFAULT_PORT
     if ask:
         served = click.prompt("The name that requests give as model", default=served)
@@ -189,19 +203,27 @@ def _choose(
 
 def _no_model(said: str) -> str | None:
     """Say why what was given is neither a model here nor a name on the hub; None if it is one."""
-    path = Path(said)
-    if path.exists():
-        problem = models.problem(path)
+    if said.strip() and Path(said).exists():
+        problem = models.problem(Path(said)) or _not_whole(said)
         return problem and f"is {problem}"
-    return None if HUB_NAME.fullmatch(said) else "is neither a folder here nor a name on the hub"
+    named = "/" in said and HUB_NAME.fullmatch(said)
+    return None if named else "is neither a folder here nor a name on the hub"
+
+
+def _not_whole(folder: str) -> str | None:
+    """Say which of a model's files are missing or cut short; None if none is."""
+    found = read_model(folder, {}).problems
+    more = f", and {len(found) - 1} more like it" if len(found) > 1 else ""
+    return f"not whole: {found[0]}{more}: copy or download it again" if found else None
 
 
 def _ask_model(found: list[FoundModel], view: HostView) -> str:
     """Ask which; the default is the largest that fits."""
-    fitting = [fits(subject_of(read_model(each.name, view.inherited), view)) for each in found]
-    for number, (each, fit) in enumerate(zip(found, fitting, strict=True), 1):
-        size = format_bytes(each.bytes)
-        terminal.echo(f"{number:3}  {each.name}  ({size}{'' if fit else '; does not fit here'})")
+    read = [read_model(each.name, view.inherited) for each in found]
+    fitting = [not each.problems and fits(subject_of(each, view)) for each in read]
+    for number, (each, own, fit) in enumerate(zip(found, read, fitting, strict=True), 1):
+        less = "; is not whole" if own.problems else "" if fit else "; does not fit here"
+        terminal.echo(f"{number:3}  {each.name}  ({format_bytes(each.bytes)}{less})")
     listed = "a number of these, " if found else ""
     example = proposal.example(subject_of(read_model("", view.inherited), view))
     while True:
@@ -225,12 +247,17 @@ def _best(found: list[FoundModel], view: HostView) -> str:
             f"{', '.join(map(str, models.USUAL))}: give --model, such as {example}, which fits "
             "here, or a folder with --models"
         )
+    broken = []
     for each in found:
-        if fits(subject_of(read_model(each.name, view.inherited), view)):
+        read = read_model(each.name, view.inherited)
+        if read.problems:
+            broken.append(f"{each.name} is not whole ({read.problems[0]})")
+        elif fits(subject_of(read, view)):
             return each.name
+    also = f"; {'; '.join(broken)}" if broken else ""
     raise VllmdError(
         f"none of the {len(found)} models here fits on this machine (the smallest: "
-        f"{found[-1].name}); give --model to take one all the same"
+        f"{found[-1].name}){also}; give --model to take one all the same"
     )
 
 

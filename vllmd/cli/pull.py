@@ -1,7 +1,6 @@
 """`vllmd pull`: a model into the hub's cache, before an engine needs it."""
 
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,13 +16,11 @@ from vllmd.config.model import Config
 from vllmd.config.problem import InvalidConfigError
 from vllmd.control.client import ControlClient
 from vllmd.doctor import service
-from vllmd.engine.model_files.base_model import hub_cache
+from vllmd.engine.model_files.base_model import HUB_NAME, hub_cache
 from vllmd.errors import VllmdError
 from vllmd.pulling.pull import Progress, Pulled, pull
 from vllmd.util.units import format_bytes
 
-HUB_NAME = re.compile(r"\w([\w.-]*\w)?(/\w([\w.-]*\w)?)?", re.ASCII)
-"""Neither part begins or ends with `.` or `-`. Source: huggingface_hub, validate_repo_id."""
 STEPS = 20
 """Without a terminal a line is printed for each of so many parts."""
 
@@ -52,6 +49,9 @@ class _Wanted:
 @click.argument("model", shell_complete=_complete)
 @config_option
 @click.option("--revision", help="A branch, a tag or a commit; main, or what the engine has.")
+@click.option(
+    "--verify", is_flag=True, help="Hold what is here against the hub's hashes too: it is read."
+)
 @socket_option
 @json_option
 def command(
@@ -59,14 +59,16 @@ def command(
     model: str,
     config_path: Path,
     revision: str | None,
+    verify: bool,
     as_json: bool,
 ) -> None:
     """Download a model from the hub before an engine needs it.
 
     MODEL is a name on the hub, such as Qwen/Qwen3-8B, or an engine of the configuration: then its
     model, its revision and its HF_HOME are taken. Files that are here are kept, and of an earlier
-    pull parts of files too; all that comes is held against the hub's hashes. Room on the disk is
-    looked at first. The token is HF_TOKEN, or that of /etc/vllmd/credentials/hf_token.
+    pull parts of files too; all that comes is held against the hub's hashes, and with --verify
+    what is here. Room on the disk is looked at first. The token is HF_TOKEN, or that of
+    /etc/vllmd/credentials/hf_token.
     """
     wanted = _wanted(model, _config(config_to_read(client, config_path)), revision)
     if Path(wanted.model).is_dir():
@@ -81,11 +83,12 @@ def command(
             hub_cache(wanted.env),
             token=_token(wanted.env),
             report=report,
+            verify=verify,
         )
     if as_json:
         terminal.echo_json({**attrs.asdict(done), "folder": str(done.folder)})
         return
-    for line in _told(done):
+    for line in _told(done, verified=verify):
         terminal.echo(line)
 
 
@@ -149,9 +152,14 @@ def _shown(model: str, *, quiet: bool) -> Iterator[Callable[[Progress], None]]:
         yield report
 
 
-def _told(done: Pulled) -> Iterator[str]:
+def _told(done: Pulled, *, verified: bool) -> Iterator[str]:
     came = format_bytes(done.downloaded_bytes) if done.downloaded_bytes else "nothing new"
-    yield f"{done.model} at {done.commit[:12]} is here: {done.files} files, " + (
-        f"{format_bytes(done.bytes)}, verified ({came} came)"
-    )
+    size, what = format_bytes(done.bytes), f"{came} came"
+    if verified or done.downloaded_bytes >= done.bytes:
+        what = f"verified ({what})"
+    elif done.downloaded_bytes:
+        what += ", verified"
+    yield f"{done.model} at {done.commit[:12]} is here: {done.files} files, {size}, {what}"
+    for name in done.replaced:
+        yield f"  {name} was not what the hub says, and came anew"
     yield f"  {done.folder}"

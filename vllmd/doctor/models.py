@@ -51,7 +51,7 @@ def problem(path: Path) -> str | None:
     """Say why what is at a path is no model that vLLM serves; None if it looks like one."""
     if path.suffix == ".gguf":
         return "a GGUF file: give the folder of the model that it was made of"
-    if path.is_file():
+    if not path.is_dir():
         return "a file: give the folder that it is in"
     if (path / "adapter_config.json").exists() and not (path / "config.json").exists():
         return "a LoRA adapter: give its base model here, and the adapter in [engines.NAME.lora]"

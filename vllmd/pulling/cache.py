@@ -40,10 +40,11 @@ class ModelCache:
         return self.folder / "snapshots" / repository.commit
 
     def bytes_here(self, file: RemoteFile) -> int:
-        """Return how much of a file is here, in bytes."""
-        for path in (self.blob(file), self.partial(file)):
-            with contextlib.suppress(OSError):
-                return min(path.stat().st_size, file.size)
+        """Return how much of a file is here, in bytes; a blob that is not whole comes anew."""
+        if self.is_whole(file):
+            return file.size
+        with contextlib.suppress(OSError):
+            return min(self.partial(file).stat().st_size, file.size)
         return 0
 
     def bytes_of_anybody(self, file: RemoteFile) -> int:

@@ -2,7 +2,9 @@
 
 import errno
 import hashlib
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import httpx
@@ -17,7 +19,10 @@ AGAIN = frozenset({408, 429, 500, 502, 503, 504})
 """Answers after which it is asked again."""
 
 Came = Callable[[int], None]
-"""Hears of bytes that came; of a negative number if they have to come again."""
+"""Hears of bytes that came; of a negative number if they have to come again.
+
+It may raise PullError: then no more are to come.
+"""
 
 
 class TryAgainError(Exception):
@@ -39,6 +44,7 @@ def fetch(
     cache.blob(file).parent.mkdir(parents=True, exist_ok=True)
     with cache.locked(file):
         for attempt in range(1, ATTEMPTS + 1):
+            came(0)  # who stops the others is heard before another attempt
             try:
                 _attempt(hub, cache, repository, file, came)
                 break
@@ -76,6 +82,8 @@ def _attempt(
             digest = _receive(hub, repository, file, output, (digest, here), came)
         output.flush()
         whole = output.tell()
+        if whole == file.size:
+            os.fsync(output.fileno())  # its name will say that it is whole, after a power cut too
     if whole != file.size:
         raise TryAgainError(f"{whole} of {file.size} bytes came")
     if digest.hexdigest() != file.name:
@@ -106,13 +114,18 @@ def _receive(
     headers["Accept-Encoding"] = "identity"
     url = hub.url(repository, file)
     try:
-        with hub.client.stream("GET", url, headers=headers, follow_redirects=True) as answer:
+        with hub.stream(url, headers) as answer:
             if answer.status_code in AGAIN:
                 raise TryAgainError(f"the hub answers {answer.status_code}")
+            if answer.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+                raise PullError(_of_another_size(hub, file, f"no more than {here} bytes of it"))
             hub.refuse(answer, repository.model, repository.commit)
             if here and answer.status_code != httpx.codes.PARTIAL_CONTENT:
                 _begin_again(output, here, came)
-                digest = _new_digest(file)
+                digest, here = _new_digest(file), 0
+            length = answer.headers.get("content-length", "")
+            if length.isdigit() and int(length) != file.size - here:
+                raise PullError(_of_another_size(hub, file, f"{here + int(length)} bytes of it"))
             for block in answer.iter_raw():  # as it comes: nothing is lost when it breaks
                 output.write(block)
                 digest.update(block)
@@ -123,6 +136,19 @@ def _receive(
         output.flush()
         raise TryAgainError(hub.unreachable(error)) from None
     return digest
+
+
+def _of_another_size(hub: Hub, file: RemoteFile, has: str) -> str:
+    return (
+        f"{file.path}: {hub.endpoint} lists {file.size} bytes, and has {has}; what came is kept. "
+        "Pull again later, or set HF_ENDPOINT to another hub"
+    )
+
+
+def digest_of(file: RemoteFile, path: Path) -> str:
+    """Return the hash of a file that is here, as the hub has it. Raises: OSError."""
+    with path.open("rb") as content:
+        return str(_digest_of(file, content).hexdigest())
 
 
 def _begin_again(output: BinaryIO, here: int, came: Came) -> int:

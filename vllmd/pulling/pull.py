@@ -1,17 +1,16 @@
 """The steps of a pull: look up, choose, look for room, bring four files at a time, name them."""
 
-import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 from typing import Any
 
 import attrs
 import httpx
 
 from vllmd.pulling.cache import ModelCache
-from vllmd.pulling.download import fetch
+from vllmd.pulling.download import digest_of, fetch
 from vllmd.pulling.owner import as_owner
 from vllmd.pulling.repository import TIMEOUT_S, Hub, PullError, RemoteFile
 from vllmd.pulling.selection import select
@@ -30,6 +29,8 @@ class Pulled:
     files: int
     bytes: int
     downloaded_bytes: int
+    replaced: tuple[str, ...] = ()
+    """Files that were here and were not what the hub says, and came anew."""
 
 
 @attrs.frozen
@@ -48,11 +49,11 @@ class _Count:
     report: Callable[[Progress], None]
     done: int = 0
     downloaded: int = 0
-    stopped: bool = False
+    stopped: Event = attrs.field(factory=Event)
     lock: Any = attrs.field(factory=Lock)
 
     def came(self, count: int) -> None:
-        if self.stopped:
+        if self.stopped.is_set():
             raise PullError("another file could not be had")
         with self.lock:
             self.done += count
@@ -68,10 +69,12 @@ def pull(
     *,
     token: str | None = None,
     report: Callable[[Progress], None] = lambda _: None,
-    pause: Callable[[float], Any] = time.sleep,
+    pause: Callable[[float], Any] | None = None,
+    verify: bool = False,
 ) -> Pulled:
     """Bring a model into the hub's cache; what is there already is not asked for again.
 
+    With `verify` what is there is held against the hub's hashes too, and comes anew if it differs.
     `env` has HF_ENDPOINT and what httpx reads of proxies. Raises: PullError: it cannot be had.
     """
     with httpx.Client(timeout=TIMEOUT_S) as client:
@@ -83,6 +86,7 @@ def pull(
         # not the name that the hub has for it by now: whoever reads the cache looks for this one
         cache = ModelCache(hub_cache, model)
         with as_owner(hub_cache):
+            replaced = _remove_damaged(cache, files) if verify else ()
             cache.refuse_without_room(files)
             count = _Count(sum(file.size for file in files), report)
             count.done = sum(map(cache.bytes_here, files))
@@ -91,8 +95,11 @@ def pull(
             try:
                 _fetch_all(
                     missing,
-                    lambda file: fetch(hub, cache, repository, file, count.came, pause),
+                    lambda file: fetch(
+                        hub, cache, repository, file, count.came, pause or count.stopped.wait
+                    ),
                     count,
+                    hub,
                 )
                 for file in files:
                     cache.link(repository, file)
@@ -105,8 +112,25 @@ def pull(
     folder = cache.snapshot(repository)
     size = count.total
     return Pulled(
-        repository.model, revision, repository.commit, folder, len(files), size, count.downloaded
+        repository.model,
+        revision,
+        repository.commit,
+        folder,
+        len(files),
+        size,
+        count.downloaded,
+        replaced,
     )
+
+
+def _remove_damaged(cache: ModelCache, files: list[RemoteFile]) -> tuple[str, ...]:
+    """Remove files whose content is not what their name says; return them."""
+    found = []
+    for file in files:
+        if cache.is_whole(file) and digest_of(file, cache.blob(file)) != file.name:
+            cache.blob(file).unlink()
+            found.append(file.path)
+    return tuple(found)
 
 
 def _unique(files: list[RemoteFile]) -> list[RemoteFile]:
@@ -115,7 +139,9 @@ def _unique(files: list[RemoteFile]) -> list[RemoteFile]:
     return sorted(found.values(), key=lambda file: -file.size)
 
 
-def _fetch_all(files: list[RemoteFile], one: Callable[[RemoteFile], None], count: _Count) -> None:
+def _fetch_all(
+    files: list[RemoteFile], one: Callable[[RemoteFile], None], count: _Count, hub: Hub
+) -> None:
     """Bring them; the first that fails is told, and ends the others."""
     with ThreadPoolExecutor(AT_ONCE) as threads:
         waiting = [threads.submit(one, file) for file in files]
@@ -123,7 +149,8 @@ def _fetch_all(files: list[RemoteFile], one: Callable[[RemoteFile], None], count
             for each in as_completed(waiting):
                 each.result()
         except BaseException:
-            count.stopped = True
+            count.stopped.set()
+            hub.cut()  # else a hub that sends nothing would be waited for
             for each in waiting:
                 each.cancel()
             raise

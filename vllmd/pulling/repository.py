@@ -1,6 +1,10 @@
 """What the hub says of a model: its commit, and the files of it with their sizes and hashes."""
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import json
+import re
+import socket
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote
@@ -9,10 +13,15 @@ import attrs
 import httpx
 
 from vllmd.errors import VllmdError
+from vllmd.util.units import MIB, format_bytes
 
 PUBLIC = "https://huggingface.co"
 GATED = "GatedRepo"
 TIMEOUT_S = 30.0
+MOST_BYTES = 64 * MIB
+"""Of what the hub says of a model: a hundred thousand files are 30 MB."""
+_NO_REVISION = re.compile(r"^[/.-]|[/.]$|\.\.|//|/\.|\.lock$|[\x00-\x20\x7f~^:?*\[\\]|^$")
+"""What no branch, tag or commit is called. Source: git-check-ref-format(1)."""
 
 
 class PullError(VllmdError):
@@ -50,6 +59,24 @@ class Hub:
         self.client = client
         self.endpoint = (env.get("HF_ENDPOINT") or PUBLIC).rstrip("/")
         self._token = token
+        self._streams: set[socket.socket] = set()
+
+    @contextlib.contextmanager
+    def stream(self, url: str, headers: Mapping[str, str]) -> Iterator[httpx.Response]:
+        """Ask for a file; `cut` ends the answer from another thread."""
+        with self.client.stream("GET", url, headers=headers, follow_redirects=True) as answer:
+            connection = answer.extensions["network_stream"].get_extra_info("socket")
+            self._streams.add(connection)
+            try:
+                yield answer
+            finally:
+                self._streams.discard(connection)
+
+    def cut(self) -> None:
+        """End all answers that are under way: who waits for one hears that it broke."""
+        for connection in list(self._streams):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -66,22 +93,38 @@ class Hub:
 
         Raises: PullError: there is none, it is not given out, or nobody answers.
         """
+        if _NO_REVISION.search(revision):
+            raise PullError(f"{revision!r} is no name of a branch, a tag or a commit; correct it")
         url = f"{self.endpoint}/api/models/{quote(model)}/revision/{quote(revision, safe='')}"
         try:
-            answer = self.client.get(
-                url, params={"blobs": "true"}, headers=self.headers, follow_redirects=True
-            )
+            answer, content = self._get(url)
         except httpx.InvalidURL as error:
             raise PullError(f"HF_ENDPOINT {self.endpoint!r} is no address: {error}") from None
         except httpx.HTTPError as error:
             raise PullError(self.unreachable(error)) from None
         self.refuse(answer, model, revision)
         try:
-            return _repository(model, answer.json())
+            return _repository(model, json.loads(content))
         except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise PullError(
                 f"{self.endpoint} does not answer as a hub does ({error!r}); is HF_ENDPOINT right?"
             ) from None
+
+    def _get(self, url: str) -> tuple[httpx.Response, bytes]:
+        """Return an answer and its content. Raises: httpx.HTTPError, PullError: it has no end."""
+        content = b""
+        params = {"blobs": "true"}
+        with self.client.stream(
+            "GET", url, params=params, headers=self.headers, follow_redirects=True
+        ) as answer:
+            for block in answer.iter_bytes():
+                content += block
+                if len(content) > MOST_BYTES:
+                    raise PullError(
+                        f"{self.endpoint} says more than {format_bytes(MOST_BYTES)} of one model; "
+                        "is HF_ENDPOINT right?"
+                    )
+        return answer, content
 
     def unreachable(self, error: Exception) -> str:
         """Say that nobody answers, and what may be the matter."""
@@ -124,11 +167,15 @@ def _repository(model: str, said: Mapping[str, Any]) -> Repository:
 def _file(entry: Mapping[str, Any]) -> RemoteFile:
     path = str(entry["rfilename"])
     inside = PurePosixPath(path)
-    if inside.is_absolute() or ".." in inside.parts or "\\" in path or "\0" in path:
+    odd = "\\" in path or not path.isprintable() or str(inside) != path or not inside.parts
+    if inside.is_absolute() or ".." in inside.parts or odd:
         raise ValueError(f"a file is called {path!r}")
+    size = entry["size"]
+    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+        raise ValueError(f"the size of {path!r} is {size!r}")
     lfs = entry.get("lfs") or {}
     sha256 = _hash(lfs["sha256"]) if lfs else None
-    return RemoteFile(path, int(entry["size"]), _hash(entry["blobId"]), sha256)
+    return RemoteFile(path, size, _hash(entry["blobId"]), sha256)
 
 
 def _hash(text: Any) -> str:

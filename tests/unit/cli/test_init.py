@@ -284,3 +284,52 @@ def test_list_says_what_does_not_fit_and_proposes_what_does(
     result = run(tmp_path, text="\n\n\ny\n")
     assert "large  (1000 B; does not fit here)" in result.output
     assert load(tmp_path / "etc" / "vllmd.toml")[0].engines["main"].model.endswith("small")
+
+
+def half(folder: Path) -> Path:
+    """Return a model of which a file is missing that its index names."""
+    make(folder, 5000)
+    weights = {"weight_map": {"a": "model.safetensors", "b": "model-00002.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(weights))
+    return folder
+
+
+def test_folder_that_is_half_there_is_refused_and_named(tmp_path: Path) -> None:
+    result = run(tmp_path, "--yes", "--model", str(half(tmp_path / "m")))
+    assert result.exit_code == 2
+    assert "is not whole: model-00002.safetensors is missing in" in result.output
+    assert not (tmp_path / "etc").exists()
+
+
+def test_model_that_is_half_in_the_cache_is_taken_and_may_be_downloaded(tmp_path: Path) -> None:
+    entry = tmp_path / "hf" / "hub" / "models--org--m"
+    half(entry / "snapshots" / "abc")
+    (entry / "refs").mkdir()
+    (entry / "refs" / "main").write_text("abc")
+    result = run(tmp_path, "--yes", "--model", "org/m")
+    assert result.exit_code == 0, result.output
+    assert "org/m is not whole in the hub's cache" in " ".join(result.output.split())
+    engine = load(tmp_path / "etc" / "vllmd.toml")[0].engines["main"]
+    assert "HF_HUB_OFFLINE" not in engine.env
+
+
+def test_model_that_is_not_whole_is_chosen_for_nobody(tmp_path: Path) -> None:
+    half(tmp_path / "models" / "large")
+    with pytest.raises(VllmdError, match=r"large is not whole \(model-00002"):
+        run(tmp_path, "--yes")
+    make(tmp_path / "models" / "small", 10)
+    assert run(tmp_path, "--yes").exit_code == 0
+    assert load(tmp_path / "etc" / "vllmd.toml")[0].engines["main"].served_names == ("small",)
+
+
+def test_name_without_a_latin_letter_is_served_by_itself(tmp_path: Path) -> None:
+    make(tmp_path / "models" / "模型", 10)
+    assert run(tmp_path, "--yes").exit_code == 0
+    assert load(tmp_path / "etc" / "vllmd.toml")[0].engines["main"].served_names == ("模型",)
+
+
+@pytest.mark.parametrize("said", ["", " ", "../x", "org/m.", "-a/b", "a/b/c", "/dev/null", "~/m"])
+def test_what_is_no_model_is_refused(said: str, tmp_path: Path) -> None:
+    result = run(tmp_path, "--yes", f"--model={said}")
+    assert result.exit_code == 2
+    assert not (tmp_path / "etc").exists()

@@ -48,7 +48,11 @@ def test_pull_tells_what_came_and_where_it_is(hub: FakeHub, tmp_path: Path) -> N
     said = result.stderr.splitlines()
     assert said[0] == "  0%  0 B of 39.1 KiB"
     assert said[-1] == "100%  39.1 KiB of 39.1 KiB"
-    assert "(nothing new came)" in run(tmp_path, "org/m").stdout
+    assert "39.1 KiB, nothing new came\n" in run(tmp_path, "org/m").stdout
+    (folder / "model.safetensors").resolve().write_bytes(b"x" * len(WEIGHTS))
+    said = run(tmp_path, "org/m", "--verify").stdout.splitlines()
+    assert said[0].endswith("2 files, 39.1 KiB, verified (39.1 KiB came)")
+    assert said[1] == "  model.safetensors was not what the hub says, and came anew"
 
 
 def test_pull_json_is_all_that_is_printed(hub: FakeHub, tmp_path: Path) -> None:

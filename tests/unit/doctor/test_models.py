@@ -1,4 +1,5 @@
 import json
+import struct
 from pathlib import Path
 
 from vllmd.doctor.models import FoundModel, find
@@ -7,7 +8,8 @@ from vllmd.doctor.models import FoundModel, find
 def make(folder: Path, size: int, **config: object) -> Path:
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps({"architectures": ["X"], **config}))
-    (folder / "model.safetensors").write_bytes(b"x" * size)
+    head = b"{}".ljust(size - 8)
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(head)) + head)
     return folder
 
 
@@ -20,7 +22,7 @@ def test_models_of_folders_and_of_the_hubs_cache_the_largest_first(tmp_path: Pat
     broken = tmp_path / "srv" / "broken"
     broken.mkdir()
     (broken / "config.json").write_text("{")
-    adapter = make(tmp_path / "srv" / "adapter", 5)
+    adapter = make(tmp_path / "srv" / "adapter", 10)
     (adapter / "config.json").write_text("{}")
     found = find({"HF_HOME": str(tmp_path / "hf")}, (tmp_path / "srv", tmp_path / "no"))
     assert found == [FoundModel("Qwen/Q", 1000), FoundModel(str(small), 10)]

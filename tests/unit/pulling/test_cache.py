@@ -37,7 +37,9 @@ def test_name_of_a_commit_itself_makes_no_ref(tmp_path: Path) -> None:
 def test_whole_is_by_the_size_and_bytes_here_by_what_there_is(tmp_path: Path) -> None:
     cache = placed(tmp_path, b"ab")
     assert not cache.is_whole(FILE)
-    assert cache.bytes_here(FILE) == 2
+    assert cache.bytes_here(FILE) == 0, "it comes anew"
+    cache.blob(FILE).write_bytes(b"abcd")
+    assert cache.bytes_here(FILE) == 4
     cache.blob(FILE).unlink()
     assert cache.bytes_here(FILE) == 0
     cache.partial(FILE).write_bytes(b"abcdefgh")

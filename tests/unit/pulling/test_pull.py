@@ -4,6 +4,8 @@ import errno
 import fcntl
 import os
 import shutil
+import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import pytest
 
 from tests.helpers.hub import COMMIT, FakeHub, serving
 from vllmd.engine.model_files.base_model import find_folder
-from vllmd.pulling import download
+from vllmd.pulling import download, repository
 from vllmd.pulling.pull import Progress, Pulled, pull
 from vllmd.pulling.repository import PullError
 
@@ -192,11 +194,119 @@ def test_file_that_somebody_else_downloads_is_left_to_them(hub: FakeHub, tmp_pat
     run(hub, tmp_path)
 
 
-@pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "a/../../b", "a\\..\\b"])
+@pytest.mark.parametrize(
+    "name",
+    ["../../etc/passwd", "/etc/passwd", "a/../../b", "a\\..\\b", "", ".", "a//b", "a\x1b]0;t\x07"],
+)
 def test_name_that_leads_elsewhere_is_refused(name: str, hub: FakeHub, tmp_path: Path) -> None:
     hub.files[name] = b"x"
     with pytest.raises(PullError, match="does not answer as a hub does"):
         run(hub, tmp_path)
+
+
+@pytest.mark.parametrize("size", [-1, float("inf"), float("nan"), True, "12", None, 1.5])
+def test_size_that_is_none_is_refused(size: object, hub: FakeHub, tmp_path: Path) -> None:
+    hub.listed = {"size": size}
+    with pytest.raises(PullError, match="does not answer as a hub does"):
+        run(hub, tmp_path)
+
+
+@pytest.mark.parametrize("off", [-7, 7])
+def test_hub_that_lies_about_a_size_is_said_before_the_file_comes(
+    off: int, hub: FakeHub, tmp_path: Path
+) -> None:
+    hub.listed = {"size": len(WEIGHTS) + off}
+    hub.files = {"model.safetensors": WEIGHTS}
+    says = f"lists {len(WEIGHTS) + off} bytes, and has {len(WEIGHTS)} bytes of it"
+    with pytest.raises(PullError, match=says):
+        run(hub, tmp_path)
+    assert len(hub.asked) == 1
+
+
+def test_part_that_is_all_that_a_lying_hub_has_is_said(hub: FakeHub, tmp_path: Path) -> None:
+    hub.listed = {"size": len(WEIGHTS) + 7}
+    hub.files = {"model.safetensors": WEIGHTS}
+    blobs = tmp_path / "models--org--m" / "blobs"
+    blobs.mkdir(parents=True)
+    (blobs / f"{hub.blob('model.safetensors')}.incomplete").write_bytes(WEIGHTS)
+    with pytest.raises(PullError, match=f"has no more than {len(WEIGHTS)} bytes of it"):
+        run(hub, tmp_path)
+
+
+def test_hub_that_says_without_end_is_cut_off(
+    hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repository, "MOST_BYTES", 100_000)
+    hub.padding = 200_000
+    with pytest.raises(PullError, match=r"says more than 97\.7 KiB of one model"):
+        run(hub, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "revision", ["../../x", "/etc/x", "", "a b", "a..b", "a/", ".a", "a/.b", "a.lock", "a\n", "-a"]
+)
+def test_revision_that_is_none_asks_nobody_and_writes_nothing(
+    revision: str, hub: FakeHub, tmp_path: Path
+) -> None:
+    with pytest.raises(PullError, match="is no name of a branch, a tag or a commit"):
+        run(hub, tmp_path, revision=revision)
+    assert not hub.tokens
+    assert not list(tmp_path.iterdir())
+
+
+def test_blob_that_was_cut_short_comes_anew_and_is_counted_once(
+    hub: FakeHub, tmp_path: Path
+) -> None:
+    done = run(hub, tmp_path)
+    blob = (done.folder / "model.safetensors").resolve()
+    blob.write_bytes(WEIGHTS[:5000])
+    seen: list[Progress] = []
+    again = run(hub, tmp_path, report=seen.append)
+    assert again.downloaded_bytes == len(WEIGHTS)
+    assert max(each.done for each in seen) == again.bytes
+    assert blob.read_bytes() == WEIGHTS
+
+
+def test_file_that_is_damaged_is_found_by_verify_alone(hub: FakeHub, tmp_path: Path) -> None:
+    done = run(hub, tmp_path)
+    blob = (done.folder / "model.safetensors").resolve()
+    blob.write_bytes(bytes(len(WEIGHTS)))  # as a power cut leaves it: its size, and zeros
+    assert run(hub, tmp_path).downloaded_bytes == 0
+    found = run(hub, tmp_path, verify=True)
+    assert (found.replaced, found.downloaded_bytes) == (("model.safetensors",), len(WEIGHTS))
+    assert blob.read_bytes() == WEIGHTS
+    assert run(hub, tmp_path, verify=True).replaced == ()
+
+
+def test_whole_file_is_on_the_disk_before_it_has_its_name(
+    hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+
+    def fsync(fd: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{fd}"))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    run(hub, tmp_path)
+    assert f"{hub.blob('model.safetensors')}.incomplete" in {Path(each).name for each in synced}
+
+
+def test_interrupt_does_not_wait_for_a_hub_that_sends_nothing(hub: FakeHub, tmp_path: Path) -> None:
+    hub.break_after, hub.hold = 700, threading.Event()
+    seen: list[Progress] = []
+
+    def report(now: Progress) -> None:
+        seen.append(now)
+        if now.done >= 1400:  # both large files hang now
+            os.kill(os.getpid(), signal.SIGINT)
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run(hub, tmp_path, report=report, pause=None)
+    finally:
+        hub.hold.set()
+    parts = list((tmp_path / "models--org--m" / "blobs").glob("*.incomplete"))
+    assert sorted(each.stat().st_size for each in parts) == [700, 700], "they are kept"
 
 
 def test_blob_that_is_no_hash_is_refused(

@@ -1,6 +1,7 @@
 """The sizes of a base model's layers, from the heads of its weight files."""
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -15,6 +16,8 @@ Sizes = Mapping[str, tuple[int, ...]]
 UNKNOWN: Sizes = MappingProxyType({})
 _PLAIN = frozenset({"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"})
 MAX_REF_BYTES = 4096
+HUB_NAME = re.compile(r"\w([\w.-]*\w)?(/\w([\w.-]*\w)?)?", re.ASCII)
+"""Neither part begins or ends with `.` or `-`. Source: huggingface_hub, validate_repo_id."""
 INDEX = "model.safetensors.index.json"
 
 
