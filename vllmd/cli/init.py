@@ -43,6 +43,12 @@ NO_GPU = (
 )
 
 
+HALF = (
+    "{0} is not whole in the hub's cache ({1}): the first start downloads the rest, or "
+    "'vllmd pull {0}' now"
+)
+
+
 @attrs.frozen
 class Choice:
     """What was chosen, by a person or for one."""
@@ -101,10 +107,7 @@ def command(
     read = read_model(chosen.model, view.inherited)
     lacks = _lacks(read)
     if lacks:
-        warnings.append(
-            f"{chosen.model} is not whole in the hub's cache ({lacks}): the first start "
-            f"downloads the rest, or 'vllmd pull {chosen.model}' now"
-        )
+        warnings.append(HALF.format(chosen.model, lacks))
     elif read.folder is None and not is_offline(view.inherited):
         warnings += _ask_hub(chosen.model, view)
         read = attrs.evolve(read, config=hub.config_of(chosen.model, view.inherited))

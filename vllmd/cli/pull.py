@@ -71,7 +71,7 @@ def command(
     /etc/vllmd/credentials/hf_token.
     """
     wanted = _wanted(model, _config(config_to_read(client, config_path)), revision)
-    if Path(wanted.model).is_dir():
+    if wanted.model.strip() and Path(wanted.model).is_dir():
         raise VllmdError(f"{wanted.model} is a folder on this host: there is nothing to download")
     if not HUB_NAME.fullmatch(wanted.model):
         raise click.BadParameter(f"{wanted.model!r} is no name on the hub, such as Qwen/Qwen3-8B")

@@ -105,6 +105,10 @@ class ModelCache:
         target = os.path.relpath(self.blob(file), path.parent)
         if path.is_symlink() and os.readlink(path) == target:
             return
+        if path.is_dir():
+            raise PullError(
+                f"{path} is a folder, and a file on the hub: remove it, then pull again"
+            )
         path.unlink(missing_ok=True)
         path.symlink_to(target)
 

@@ -204,6 +204,14 @@ def test_name_that_leads_elsewhere_is_refused(name: str, hub: FakeHub, tmp_path:
         run(hub, tmp_path)
 
 
+def test_folder_where_a_file_is_to_be_is_said(hub: FakeHub, tmp_path: Path) -> None:
+    path = run(hub, tmp_path).folder / "config.json"
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(PullError, match=r"config\.json is a folder, and a file on the hub: remove"):
+        run(hub, tmp_path)
+
+
 @pytest.mark.parametrize("size", [-1, float("inf"), float("nan"), True, "12", None, 1.5])
 def test_size_that_is_none_is_refused(size: object, hub: FakeHub, tmp_path: Path) -> None:
     hub.listed = {"size": size}
