@@ -1,7 +1,8 @@
 """The one page: vllmd's own families and those of every engine, in the format asked for."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import attrs
 import structlog
@@ -10,6 +11,7 @@ from prometheus_client.registry import Collector as Registry
 
 from vllmd.errors import ScrapeError
 from vllmd.events.base import emit
+from vllmd.events.daemon import CollectorFailed
 from vllmd.events.requests import PassThroughFailed
 from vllmd.http.exposition import EOF, FamilyEncoder
 from vllmd.scrape.families import merge
@@ -121,16 +123,19 @@ class MetricsPage:
         loop_yield = _LoopYield()
         shown = []
         for source, page in pages.items():
-            shown.append(source.shown(page))
+            with _isolated(source.engine):
+                shown.append(source.shown(page))
             await loop_yield.yield_if_due()
         encode = self._encoders[openmetrics].encode
         parts: list[bytes] = []
         for metric in list(self._registry.collect()):
-            parts.append(self._mask(encode(metric)))
+            with _isolated(metric.name):
+                parts.append(self._mask(encode(metric)))
             await loop_yield.yield_if_due()
-        for written in self._renderers[openmetrics].render(merge(shown)):
-            parts.append(self._mask(written))
-            await loop_yield.yield_if_due()
+        with _isolated("pages"):
+            for written in self._renderers[openmetrics].render(merge(shown)):
+                parts.append(self._mask(written))
+                await loop_yield.yield_if_due()
         return b"".join([*parts, EOF if openmetrics else b""])
 
     async def _read_all(self, deadline_s: float) -> Pages:
@@ -145,6 +150,15 @@ class MetricsPage:
         except ScrapeError as error:
             emit(_log, PassThroughFailed(reason=str(error)), engine=source.engine)
             return None
+
+
+@contextlib.contextmanager
+def _isolated(what: str) -> Iterator[None]:
+    """Let what cannot be written cost itself, and not the page."""
+    try:
+        yield
+    except Exception:  # noqa: BLE001 - the rest of the page is right
+        emit(_log, CollectorFailed(collector=what), exc_info=True)
 
 
 class _LoopYield:

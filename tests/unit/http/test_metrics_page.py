@@ -13,7 +13,8 @@ from tests.helpers.make import DATA
 from vllmd.collectors.runner import CollectorRunner
 from vllmd.daemon.metrics.build import BuildCollector
 from vllmd.http.metrics_page import MetricsPage, accepts_openmetrics, parse_deadline
-from vllmd.scrape.page import PageSource
+from vllmd.scrape.families import Family
+from vllmd.scrape.page import Page, PageSource
 
 PROMETHEUS = (
     "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
@@ -67,6 +68,43 @@ def test_accepts_openmetrics_reads_the_header(accept: str, openmetrics: bool) ->
 )
 def test_parse_deadline_leaves_time_to_send(header: str, deadline: float) -> None:
     assert parse_deadline(header) == deadline
+
+
+class Odd:
+    """A registry of which one family cannot be written."""
+
+    def collect(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily("vllmd_before", "It is right.", value=1)
+        odd = GaugeMetricFamily("vllmd_odd", "It has no number.")
+        odd.add_metric([], None)  # type: ignore[arg-type]
+        yield odd
+        yield GaugeMetricFamily("vllmd_after", "It is right.", value=2)
+
+
+@pytest.mark.parametrize("accept", [PROMETHEUS, ""])
+async def test_render_family_that_cannot_be_written_costs_itself(accept: str) -> None:
+    body, _ = await MetricsPage(Odd(), list).render(accept, "")
+    assert b"vllmd_before 1.0" in body
+    assert b"vllmd_after 2.0" in body
+    assert b"vllmd_odd" not in body
+
+
+@pytest.mark.parametrize("accept", [PROMETHEUS, ""])
+async def test_render_engine_whose_page_cannot_be_shown_costs_no_other(
+    accept: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = PageSource.shown
+
+    def fail(self: PageSource, page: Page) -> list[Family]:
+        if self.engine == "e0":
+            raise IndexError("a mistake")
+        return shown(self, page)
+
+    monkeypatch.setattr(PageSource, "shown", fail)
+    body, _ = await page_of(REAL, REAL).render(accept, "")
+    assert b"vllmd_build_info" in body
+    assert b'vllmd_engine="e1"' in body
+    assert b'vllmd_engine="e0"' not in body
 
 
 class Counted:

@@ -1,6 +1,7 @@
 """Whose is the port? A foreign server on it would answer `/health` for an engine that loads."""
 
 import contextlib
+import errno
 import socket
 
 import psutil
@@ -37,14 +38,20 @@ def owned_by_tree(shim_pid: int, port: int) -> bool | None:
 
 
 def port_free(host: str, port: int) -> bool:
-    """Tell whether a server could listen there now."""
+    """Tell whether nobody is known to have a port; a name is looked up, which may take long.
+
+    That a server could not listen there for another reason (it is no address of this host, there is
+    no descriptor) says nothing of others.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
-        except OSError:
-            return False
+    except OSError as error:
+        return error.errno != errno.EADDRINUSE
+    except UnicodeError:  # no name at all
+        return True
     return True
 
 

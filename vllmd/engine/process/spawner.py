@@ -13,6 +13,8 @@ from vllmd.errors import ShimError
 from vllmd.shim import protocol
 from vllmd.shim.files import open_to_append
 from vllmd.shim.protocol import Spec
+from vllmd.util.clock import SystemClock
+from vllmd.util.loop_lag import LoopLag
 from vllmd.util.within import run_within
 
 REPORT_TIMEOUT_S = 30.0
@@ -110,15 +112,23 @@ async def send_spec(connection: socket.socket, spec: Spec) -> None:
     Raises: ShimError: with the shim's own words, or what came in their place.
     """
     reader, writer = await asyncio.open_connection(sock=connection)
+    asking = asyncio.ensure_future(_ask(reader, writer, spec))
     try:
-        async with asyncio.timeout(REPORT_TIMEOUT_S):
-            writer.write(protocol.encode(spec))
-            await writer.drain()
-            line = await reader.readline()
+        # a report that came in time is taken, however late this daemon or its host is
+        if not await LoopLag(SystemClock()).wait(asking, REPORT_TIMEOUT_S):
+            raise TimeoutError(f"nothing came within {REPORT_TIMEOUT_S:g} s")
+        line = asking.result()
         report = protocol.parse_message(line) if line else {"message": "ended without a report"}
-    except (OSError, TimeoutError, ValueError) as error:
+    except (OSError, ValueError) as error:
         report = {"message": f"no report: {error!r}"}
     finally:
+        asking.cancel()
         writer.close()
     if "engine_pid" not in report:
         raise ShimError(f"shim of engine {spec['engine']}: {report.get('message')}")
+
+
+async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, spec: Spec) -> bytes:
+    writer.write(protocol.encode(spec))
+    await writer.drain()
+    return await reader.readline()

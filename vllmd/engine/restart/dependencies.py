@@ -18,6 +18,9 @@ from vllmd.shim.proc import boot_id
 
 DRIVER_VERSION = "/proc/driver/nvidia/version"
 
+NOT_THERE = FileNotFoundError, NotADirectoryError, PermissionError
+"""Any other error says nothing of a file: its disk fails, or no descriptor is left."""
+
 _NONE: Mapping[Path, int] = MappingProxyType({})
 
 
@@ -60,7 +63,10 @@ class Dependencies:
         return ask() if ask else None
 
     def fingerprint(self) -> dict[str, str]:
-        """Return what the engine runs on; if any of it changes, a hold is worth another try."""
+        """Return what the engine runs on; if any of it changes, a hold is worth another try.
+
+        Raises: OSError: it cannot be read now, which is no change.
+        """
         return {
             "boot": boot_id(),
             "program": _fingerprint(self._command.argv[0]),
@@ -94,12 +100,12 @@ def _fingerprint(program: str) -> str:
     path = os.path.realpath(program)
     try:
         return f"{path} {os.stat(path).st_mtime_ns}"
-    except OSError:
+    except NOT_THERE:
         return f"{path} is not there"
 
 
 def _read(path: str) -> str:
     try:
         return Path(path).read_text(errors="replace").strip()
-    except OSError:
+    except NOT_THERE:
         return ""

@@ -7,6 +7,7 @@ the way is named, never killed.
 
 import asyncio
 import contextlib
+import ipaddress
 import os
 import stat
 import time
@@ -68,7 +69,7 @@ async def clean_up(
     """
     began, noticed = clock.monotonic(), False
     while True:
-        taken, held = not port_free(host, port), await holders() or []
+        taken, held = not await _port_free(host, port), await holders() or []
         waited_s = clock.monotonic() - began
         if not (taken or held) or waited_s >= LIMIT_S:
             break
@@ -82,6 +83,15 @@ async def clean_up(
         lambda: [*_empty(ipc), *_remove_until_gone(since, shared_memory)]
     )
     return CleanupResult(tuple(removed), tuple(in_the_way), after_s)
+
+
+async def _port_free(host: str, port: int) -> bool:
+    """Ask aside where a name has to be looked up: the daemon does not wait for a name server."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return await asyncio.to_thread(port_free, host, port)
+    return port_free(host, port)
 
 
 def _port_taken(port: int) -> str:

@@ -32,6 +32,20 @@ def test_owned_by_tree_knows_its_own_listener_from_a_foreign_one() -> None:
         child.wait()
 
 
+@pytest.mark.parametrize("host", ["a" * 70, "x..y", "192.0.2.1"])
+def test_port_free_host_on_which_nobody_could_listen_is_not_taken(host: str) -> None:
+    """It would be told that another has the port; and a name of 70 letters ended who asks."""
+    assert port_free(host, 8000)
+
+
+def test_port_free_without_a_descriptor_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_descriptor(*_: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(socket, "socket", no_descriptor)
+    assert port_free("127.0.0.1", 8000)
+
+
 def test_owned_by_tree_without_a_descriptor_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
     """An engine that serves would be taken for one that refuses."""
     with socket.create_server(("127.0.0.1", 0)) as ours:

@@ -3,15 +3,18 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 import vllmd.shim.__main__ as shim_program
 from tests.helpers.make import spec
+from vllmd.engine.process import spawner as spawner_module
 from vllmd.engine.process.shim_client import ShimClient
-from vllmd.engine.process.spawner import DirectSpawner, SocketSpawner
+from vllmd.engine.process.spawner import DirectSpawner, SocketSpawner, send_spec
 from vllmd.errors import ShimError
+from vllmd.shim import protocol
 
 
 async def test_spawn_returns_when_the_shim_listens(tmp_path: Path) -> None:
@@ -79,3 +82,26 @@ async def test_spawn_with_a_fifo_in_the_place_of_the_shims_messages_is_refused(
     os.mkfifo(tmp_path / "shim.err")
     with pytest.raises(ShimError, match="it is a FIFO, not a regular file"):
         await DirectSpawner().spawn(spec(tmp_path, ["/bin/true"]))
+
+
+async def test_send_spec_takes_a_report_that_came_while_the_host_stood_still(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine runs: it would be taken for one that could not be started."""
+    monkeypatch.setattr(spawner_module, "REPORT_TIMEOUT_S", 0.2)
+    ours, theirs = socket.socketpair()
+    with theirs:
+        sending = asyncio.create_task(send_spec(ours, spec(tmp_path, ["x"])))
+        await asyncio.sleep(0.05)
+        theirs.sendall(protocol.encode({"protocol": 1, "pid": 7, "engine_pid": 8}))
+        time.sleep(0.5)  # noqa: ASYNC251 - the host stands still
+        await sending
+
+
+async def test_send_spec_to_a_shim_that_says_nothing_raises(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spawner_module, "REPORT_TIMEOUT_S", 0.05)
+    ours, theirs = socket.socketpair()
+    with theirs, pytest.raises(ShimError, match=r"no report: .*nothing came within 0.05 s"):
+        await send_spec(ours, spec(tmp_path, ["x"]))

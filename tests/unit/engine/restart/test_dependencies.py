@@ -1,3 +1,5 @@
+import errno
+import os
 import socket
 from pathlib import Path
 
@@ -99,6 +101,21 @@ def test_fingerprint_change_with_the_program(tmp_path: Path) -> None:
     after = questions.fingerprint()
     assert after["program"] != before["program"]
     assert after["boot"] == before["boot"]
+
+
+@pytest.mark.parametrize(("what", "number"), [("stat", errno.ESTALE), ("read_text", errno.EMFILE)])
+def test_fingerprint_that_cannot_be_read_now_is_no_change(
+    monkeypatch: pytest.MonkeyPatch, what: str, number: int
+) -> None:
+    """A hold would be released, and the engine be started into the same wall."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    questions = made()
+    monkeypatch.setattr(os if what == "stat" else Path, what, fail)
+    with pytest.raises(OSError, match=os.strerror(number)):
+        questions.fingerprint()
 
 
 def test_fingerprint_change_with_the_driver(

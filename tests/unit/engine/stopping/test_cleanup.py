@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,6 +56,29 @@ async def test_clean_up_nothing_in_the_way_takes_no_time(tmp_path: Path) -> None
         holders=EngineGpus().holders,
     )
     assert await task == CleanupResult()
+
+
+@pytest.mark.parametrize(("host", "aside"), [("gpu1.example", True), ("::1", False)])
+async def test_clean_up_a_name_server_that_hangs_holds_nobody_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str, aside: bool
+) -> None:
+    threads: list[threading.Thread] = []
+
+    def look(*_: object) -> bool:
+        threads.append(threading.current_thread())
+        return True
+
+    monkeypatch.setattr(cleanup, "port_free", look)
+    await clean_up(
+        host,
+        8000,
+        since=time.time(),
+        ipc=tmp_path / "ipc",
+        shared_memory=tmp_path / "shm",
+        clock=FakeClock(),
+        holders=EngineGpus().holders,
+    )
+    assert [each is not threading.main_thread() for each in threads] == [aside]
 
 
 async def test_clean_up_names_who_has_the_port(tmp_path: Path) -> None:
