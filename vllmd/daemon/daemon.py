@@ -363,7 +363,7 @@ class Daemon:
         page = MetricsPage(
             CollectorRunner(collectors, self._clock),
             runtime.engines.readable_sources,
-            self._environment.redactor.labels,
+            *(self._environment.redactor.labels, self._parts.isolated),
         )
         supervisors = runtime.engines.supervisors
         return exporter.build(statuses, page, self._status, supervisors, runtime.groups.page)

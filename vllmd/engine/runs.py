@@ -304,14 +304,13 @@ class Runs:
         printed = await self.printed(run)
         served = self._state.had_served(ended.run_id)
         masked = exits.masked(ended, context.mask)
-        ended = await asyncio.to_thread(exits.explain, masked, printed, served=served)
-        return ended, printed
+        return await _explained(masked, printed, served=served), printed
 
     async def failing(self, run: RunRecord) -> Exit:
         """Return how a run that goes on would be explained if it ended by itself now."""
         end = Exit("0", requested=False, at=self._clock.time(), run_id=run["run_id"])
         masked, printed = exits.masked(end, self._context.mask), await self.printed(run)
-        return await asyncio.to_thread(exits.explain, masked, printed, served=True)
+        return await _explained(masked, printed, served=True)
 
     def lost(self, run_id: str, killed: list[str]) -> Exit:
         """Return the end of a run whose shim was killed, and with it the knowledge how."""
@@ -348,3 +347,12 @@ class Runs:
             engine_state.found("; ".join(found.in_the_way))
         else:
             engine_state.problem = before
+
+
+async def _explained(end: Exit, printed: list[str], *, served: bool) -> Exit:
+    """Explain an end in a thread; here, if there is none: the next start waits for it."""
+    explain = functools.partial(exits.explain, end, printed, served=served)
+    try:
+        return await asyncio.to_thread(explain)
+    except OSError:
+        return explain()

@@ -1,8 +1,8 @@
 """The one page: vllmd's own families and those of every engine, in the format asked for."""
 
 import asyncio
-import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 
 import attrs
 import structlog
@@ -11,17 +11,18 @@ from prometheus_client.registry import Collector as Registry
 
 from vllmd.errors import ScrapeError
 from vllmd.events.base import emit
-from vllmd.events.daemon import CollectorFailed
 from vllmd.events.requests import PassThroughFailed
 from vllmd.http.exposition import EOF, FamilyEncoder
 from vllmd.scrape.families import merge
 from vllmd.scrape.page import MAX_AGE_S, Page, PageSource
 from vllmd.scrape.render import Renderer, render_openmetrics, render_text
+from vllmd.util.parts import PartRunner
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 DEFAULT_DEADLINE_S = 4.0
 DEADLINES_S = (0.1, 0.25, 0.5, 1.0, 2.0, 3.0, DEFAULT_DEADLINE_S)
 """So that scrapes with other timeouts of theirs still wait together."""
+PART = "metrics_page"
 PIECE_S = 0.005
 """How long the event loop is kept while a page is written."""
 DEADLINE_SHARE = 0.6
@@ -55,8 +56,13 @@ class MetricsPage:
         registry: Registry,
         sources: Callable[[], Sequence[PageSource]],
         mask: Callable[[bytes], bytes] = bytes,
+        isolated: Callable[[str], AbstractContextManager[None]] | None = None,
     ) -> None:
-        """Make a page; `mask` takes the secrets out of the labels of its lines."""
+        """Make a page; `mask` takes the secrets out of the labels of its lines.
+
+        What cannot be written is told and counted by `isolated`, and costs itself and not the page.
+        """
+        self._isolated = isolated or PartRunner().isolated
         self._registry = registry
         self._mask = mask
         self._sources = sources
@@ -123,16 +129,16 @@ class MetricsPage:
         loop_yield = _LoopYield()
         shown = []
         for source, page in pages.items():
-            with _isolated(source.engine):
+            with self._isolated(PART):
                 shown.append(source.shown(page))
             await loop_yield.yield_if_due()
         encode = self._encoders[openmetrics].encode
         parts: list[bytes] = []
         for metric in list(self._registry.collect()):
-            with _isolated(metric.name):
+            with self._isolated(PART):
                 parts.append(self._mask(encode(metric)))
             await loop_yield.yield_if_due()
-        with _isolated("pages"):
+        with self._isolated(PART):
             for written in self._renderers[openmetrics].render(merge(shown)):
                 parts.append(self._mask(written))
                 await loop_yield.yield_if_due()
@@ -150,15 +156,6 @@ class MetricsPage:
         except ScrapeError as error:
             emit(_log, PassThroughFailed(reason=str(error)), engine=source.engine)
             return None
-
-
-@contextlib.contextmanager
-def _isolated(what: str) -> Iterator[None]:
-    """Let what cannot be written cost itself, and not the page."""
-    try:
-        yield
-    except Exception:  # noqa: BLE001 - the rest of the page is right
-        emit(_log, CollectorFailed(collector=what), exc_info=True)
 
 
 class _LoopYield:

@@ -130,8 +130,8 @@ class WebFile:
                 self._read()
         except TimeoutError as error:
             self._not_read(str(error.strerror), "put it on a disk of this host")
-        except RuntimeError as error:  # no thread is to be had
-            self._not_read(str(error), "let this user have more processes")
+        except OSError as error:  # no thread is to be had
+            self._not_read(str(error.strerror), "let this user have more processes")
 
     def _not_read(self, reason: str, fix: str) -> None:
         self._marks = {}  # once there is an answer, all of it is read

@@ -27,7 +27,8 @@ _waiting: dict[str, threading.Thread] = {}
 def call_within(path: str, work: Callable[[], T], limit_s: float = READ_S) -> T:
     """Do `work`, which needs `path`, and return what it does.
 
-    Raises: TimeoutError: it takes longer, or an earlier one still waits; whatever `work` raises.
+    Raises: TimeoutError: it takes longer, or an earlier one still waits; OSError: no thread is to
+        be had; whatever `work` raises.
     """
     if still_waits(path):
         raise _late(path, limit_s)
@@ -40,7 +41,7 @@ def call_within(path: str, work: Callable[[], T], limit_s: float = READ_S) -> T:
             answers.put((None, error))
 
     thread = threading.Thread(target=run, name="read", daemon=True)
-    thread.start()
+    start_thread(thread)
     try:
         value, error = answers.get(timeout=limit_s)
     except queue.Empty:
@@ -49,6 +50,18 @@ def call_within(path: str, work: Callable[[], T], limit_s: float = READ_S) -> T:
     if error is not None:
         raise error
     return value  # type: ignore[return-value]  # set where no error is
+
+
+def start_thread(thread: threading.Thread) -> None:
+    """Start a thread; a host without any is one that has no means, as without descriptors.
+
+    Raises: OSError: no thread is to be had (EAGAIN): a limit of processes is reached, or memory.
+    """
+    try:
+        thread.start()
+    except RuntimeError as error:
+        text = f"no thread is to be had ({error}): let this user have more processes"
+        raise OSError(errno.EAGAIN, text) from None
 
 
 def still_waits(path: str) -> bool:

@@ -188,10 +188,11 @@ class StateFile:
     async def saved(self, seconds: float) -> None:
         """Wait until what was saved, or forgotten, until now is on the disk, or refused by it.
 
-        It is waited for no longer than for so many `seconds`.
+        It is waited for no longer than for so many `seconds`, nor where no thread is to be had.
         """
         if self._done < self._asked:
-            await asyncio.to_thread(self._wait, self._asked, seconds)
+            with contextlib.suppress(OSError):
+                await asyncio.to_thread(self._wait, self._asked, seconds)
 
     def _wait(self, number: int, seconds: float) -> None:
         with self._changed:

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
+from vllmd.util.deadline import start_thread
+
 MANY = 200
 """With so many at once, nearly all hang, and more would be of no help."""
 LOOKUPS = 200
@@ -47,7 +49,7 @@ class Threads(ThreadPoolExecutor):
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Begin some work at once.
 
-        Raises: OSError: too much is under way already; RuntimeError: the system has no thread.
+        Raises: OSError: too much is under way already, or the system has no thread.
         """
         if getattr(fn, "__name__", "") in _LOOK_UP and not kwargs:
             return self._look_up(lambda: fn(*args, **kwargs), args)
@@ -66,7 +68,7 @@ class Threads(ThreadPoolExecutor):
             if len(self._running) >= self._most:
                 text = f"{self._most} threads wait already: does a file system hang?"
                 raise OSError(errno.EAGAIN, text)
-            thread.start()
+            start_thread(thread)
             self._running.add(thread)
         return future
 
@@ -89,7 +91,7 @@ class Threads(ThreadPoolExecutor):
                     with self._guard:
                         self._looking_up.pop(name, None)
 
-            threading.Thread(target=work, name="name", daemon=True).start()
+            start_thread(threading.Thread(target=work, name="name", daemon=True))
             self._looking_up[name] = future
         return future
 

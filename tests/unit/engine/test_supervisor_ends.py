@@ -1,4 +1,5 @@
 import asyncio
+import errno
 import signal
 import time
 from pathlib import Path
@@ -155,6 +156,27 @@ async def test_run_whose_shim_was_killed_is_red_while_what_it_left_is_ended(
         go_on.set()
         await scene.until_state(State.BACKOFF)
         assert dict(scene.supervisor.status.exits) == {("shim_lost", False): 1}
+
+
+async def test_run_is_started_again_where_no_thread_is_to_be_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container has a limit of processes, and a vLLM has hundreds of threads."""
+    (tmp_path / "chat.log").write_text("")
+    thread = DiskThread()
+    async with running(Scene(tmp_path, on_disk=thread.do)) as scene:
+        await scene.until_state(State.READY)
+
+        async def no_thread(*_: object, **__: object) -> None:
+            raise OSError(errno.EAGAIN, "no thread is to be had")
+
+        monkeypatch.setattr(asyncio, "to_thread", no_thread)
+        await scene.spawner.last.end(1)
+        await scene.until_state(State.BACKOFF)
+        assert dict(scene.supervisor.status.exits) == {("1", False): 1}
+        await scene.passes_until(lambda: scene.state is State.READY)
+        assert len(scene.spawner.shims) == 2
+    thread.close()
 
 
 async def test_run_end_is_on_the_disk_before_its_run_is_forgotten(

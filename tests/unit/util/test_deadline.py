@@ -40,6 +40,18 @@ def test_call_within_of_what_hangs_is_given_up_and_not_begun_again(hung: threadi
     assert call_within("/nfs/a", lambda: 3) == 3
 
 
+def test_call_within_without_a_thread_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_thread(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_thread)
+        with pytest.raises(OSError, match=r"no thread is to be had .*more processes") as raised:
+            call_within("/a", lambda: 7)
+    assert raised.value.errno == errno.EAGAIN
+    assert call_within("/a", lambda: 7) == 7
+
+
 def test_call_within_below_a_folder_that_hangs_is_told_so_at_once(hung: threading.Event) -> None:
     with pytest.raises(TimeoutError):
         call_within("/nfs/logs", hung.wait, 0.05)

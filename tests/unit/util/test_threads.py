@@ -4,7 +4,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -63,6 +63,30 @@ def test_more_work_than_makes_sense_is_refused(hang: threading.Event) -> None:
     assert all(each.result(20) for each in futures)
     threads.shutdown()
     assert threads.submit(lambda: 7).result(20) == 7
+
+
+def getaddrinfo() -> int:
+    """Stands for the lookup of a name."""
+    return 7
+
+
+@pytest.mark.parametrize("work", [lambda: 7, getaddrinfo])
+def test_work_without_a_thread_is_refused_and_done_later(
+    monkeypatch: pytest.MonkeyPatch, work: Callable[[], int]
+) -> None:
+    """As is all else that this user may have no more of."""
+
+    def no_thread(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    pool = Threads(most=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_thread)
+        for _ in range(2):
+            with pytest.raises(OSError, match="no thread is to be had") as refused:
+                pool.submit(work)
+            assert refused.value.errno == errno.EAGAIN
+    assert pool.submit(work).result(20) == 7
 
 
 def test_process_ends_although_a_thread_hangs() -> None:

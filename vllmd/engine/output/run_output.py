@@ -37,8 +37,8 @@ def new_lines(log: LogReader) -> list[str]:
 
 
 async def read_new_lines(log: LogReader) -> list[str]:
-    """Return them without holding up the event loop; none while the disk hangs."""
+    """Return them without holding up the event loop; none while the disk cannot be asked."""
     try:
         return await run_within(log.path, lambda: new_lines(log))
-    except TimeoutError:
+    except OSError:
         return []

@@ -13,6 +13,7 @@ import stat
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import attrs
 
@@ -27,6 +28,8 @@ NOTICE_S = 1.0
 """A port that is taken for so long is somebody else's, as a rule: a person is told at once."""
 POLL_S = 0.2
 SHARED_TRIES = 10
+
+T = TypeVar("T")
 
 SHARED_MEMORY = Path("/dev/shm")
 HOST_IPC_NAMESPACE = "ipc:[4026531839]"
@@ -75,14 +78,15 @@ async def clean_up(
             break
         if taken and waited_s >= NOTICE_S and not noticed:
             noticed = True
-            notice(await asyncio.to_thread(_port_taken, port))
+            notice(await _port_taken(port))
         await clock.sleep(POLL_S)
     after_s = clock.monotonic() - began
-    in_the_way = [*([await asyncio.to_thread(_port_taken, port)] if taken else []), *held]
-    removed = await asyncio.to_thread(
-        lambda: [*_empty(ipc), *_remove_until_gone(since, shared_memory)]
+    in_the_way = [*([await _port_taken(port)] if taken else []), *held]
+    removed: tuple[str, ...] = ()
+    removed = await _aside(
+        lambda: (*_empty(ipc), *_remove_until_gone(since, shared_memory)), removed
     )
-    return CleanupResult(tuple(removed), tuple(in_the_way), after_s)
+    return CleanupResult(removed, tuple(in_the_way), after_s)
 
 
 async def _port_free(host: str, port: int) -> bool:
@@ -90,12 +94,21 @@ async def _port_free(host: str, port: int) -> bool:
     try:
         ipaddress.ip_address(host)
     except ValueError:
-        return await asyncio.to_thread(port_free, host, port)
+        return await _aside(lambda: port_free(host, port), otherwise=True)
     return port_free(host, port)
 
 
-def _port_taken(port: int) -> str:
-    return f"port {port} is in use by {listener_on(port) or 'a process of another user'}"
+async def _port_taken(port: int) -> str:
+    who = await _aside(lambda: listener_on(port), None)
+    return f"port {port} is in use by {who or 'a process of another user'}"
+
+
+async def _aside(work: Callable[[], T], otherwise: T) -> T:
+    """Do some work in a thread; where there is none, the next start does not wait for one."""
+    try:
+        return await asyncio.to_thread(work)
+    except OSError:
+        return otherwise
 
 
 def _empty(folder: Path) -> Iterator[str]:

@@ -1,4 +1,5 @@
 import asyncio
+import errno
 import threading
 from pathlib import Path
 
@@ -43,6 +44,22 @@ def test_new_lines_gives_whole_lines_once_also_over_a_rotation(tmp_path: Path) -
 
 def test_new_lines_missing_file_is_nothing(tmp_path: Path) -> None:
     assert new_lines(output_of(run_from(tmp_path, 0))) == []
+
+
+async def test_read_new_lines_without_a_thread_are_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An engine that loads would not be seen to serve for want of its lines."""
+    (tmp_path / "chat.log").write_bytes(b"one\n")
+    log = output_of(run_from(tmp_path, 0))
+
+    async def no_thread(*_: object) -> list[str]:
+        raise OSError(errno.EAGAIN, "no thread is to be had")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_output, "run_within", no_thread)
+        assert await read_new_lines(log) == []
+    assert await read_new_lines(log) == ["one"]
 
 
 async def test_read_new_lines_of_a_disk_that_hangs_are_none_and_hold_up_nobody(
