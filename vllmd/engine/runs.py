@@ -105,6 +105,7 @@ class Runs:
             if client is not None or (run is None and problem is None and lost is None):
                 return client, None
             if run is not None and not orphans.shim_alive(run):
+                self._state.is_over = True  # red at once, as one whose end was followed
                 return None, await self.how_it_ended(run)
             looks += 1
             if lost is not None and (looks == 1 or looks > ENDING_LOOKS):

@@ -158,6 +158,33 @@ async def test_run_whose_shim_was_killed_is_red_while_what_it_left_is_ended(
         assert dict(scene.supervisor.status.exits) == {("shim_lost", False): 1}
 
 
+async def test_run_found_without_its_shim_is_not_ready_while_what_it_left_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its connection ended, the shim still seemed to live, and then it was gone."""
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(run: RunRecord) -> list[str]:
+        asked.set()
+        await go_on.wait()
+        return []
+
+    async def lives(*_: object) -> bool:
+        return True
+
+    monkeypatch.setattr(orphans, "kill", slow)
+    monkeypatch.setattr(Runs, "lives_on", lives)
+    async with running(Scene(tmp_path)) as scene:
+        await scene.until_state(State.READY)
+        scene.spawner.last.vanish()
+        await asyncio.wait_for(asked.wait(), 5)
+        assert not scene.supervisor.status.up
+        assert ready([scene.supervisor.status]).status_code == 503
+        go_on.set()
+        await scene.until(lambda: scene.supervisor.status.up)
+        assert len(scene.spawner.shims) == 2
+
+
 async def test_run_is_started_again_where_no_thread_is_to_be_had(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
