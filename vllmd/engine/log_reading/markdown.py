@@ -52,14 +52,20 @@ def unmarked(lines: Sequence[str]) -> Sequence[str]:
     """Return the lines as a program printed them, where a page or a note shows them."""
     lines = _fenced(_unquoted(_unescaped(lines)))
     in_table = any("---" in line and _ROW_OF_HEADS.match(line) for line in lines)
-    plain = [text for line in lines for text in _plain(line, in_table=in_table)]
+    in_log = any(map(_is_of_a_log, lines))
+    plain = [text for line in lines for text in _plain(line, in_table=in_table, in_log=in_log)]
     if any(map(_is_evidence, plain)):
         return plain
     return [_within(line) for line in plain]
 
 
+def _is_of_a_log(line: str) -> bool:
+    line = f" {line}"
+    return any(mark in line for mark in _OF_A_LOG)
+
+
 def _is_evidence(line: str) -> bool:
-    if any(mark in line for mark in _OF_A_LOG):
+    if _is_of_a_log(line):
         return True
     return _RECORD.match(line) is not None or _SHOWS.match(line) is not None
 
@@ -76,7 +82,8 @@ def _unescaped(lines: Sequence[str]) -> Sequence[str]:
 def _fenced(lines: Sequence[str]) -> Sequence[str]:
     """Return the lines between fences, if an error is among them; what is around them is prose.
 
-    Without the fences, and the indent that they have in a list.
+    Without the fences, and the indent that they have in a list. What a program printed may have
+    fences as well (a model's answer): around those is a log.
     """
     fences = [(n, found) for n, line in enumerate(lines) if (found := _FENCE.match(line))]
     if not fences:
@@ -84,14 +91,18 @@ def _fenced(lines: Sequence[str]) -> Sequence[str]:
     if len(fences) % 2:
         return [line for line in lines if not _FENCE.match(line)]
     inside: list[str] = []
-    whole = list(lines[: fences[0][0]])
+    around = list(lines[: fences[0][0]])
+    whole = list(around)
     for number, (first, opening) in enumerate(fences[::2]):
         last = fences[2 * number + 1][0]
         indent = opening["indent"]
         block = [line.removeprefix(indent) for line in lines[first + 1 : last]]
         inside += block
         after = fences[2 * number + 2][0] if 2 * number + 2 < len(fences) else len(lines)
+        around += lines[last + 1 : after]
         whole += [*block, *lines[last + 1 : after]]
+    if any(map(_is_of_a_log, around)):
+        return whole
     shows = any(_SHOWS.match(line.lstrip()) or _ERROR.search(line) for line in inside)
     return inside if shows else whole
 
@@ -104,18 +115,26 @@ def _unquoted(lines: Sequence[str]) -> Sequence[str]:
         return lines
     if quoted > _HALF * len(said):
         return [_QUOTED.sub("", line, count=1) if line[:1] == ">" else line for line in lines]
-    return [_quotation(line) if line[:1] == ">" else line for line in lines]
+    in_log = any(map(_is_of_a_log, (line for line in said if line[:1] != ">")))
+    return [text for line in lines for text in _quotation(line, in_log=in_log)]
 
 
-def _quotation(line: str) -> str:
-    inside = _QUOTED.sub("", line, count=1)
-    return inside if _is_evidence(inside) or inside[:1] == " " else line
+def _quotation(line: str, *, in_log: bool) -> Iterator[str]:
+    """Yield a line; of a quotation of a log what it quotes, of one in a log nothing that shows."""
+    inside = _QUOTED.sub("", line, count=1) if line[:1] == ">" else line
+    if inside is line or _is_of_a_log(inside) or inside[:1] == " ":
+        yield inside
+    elif not _is_evidence(inside):
+        yield line
+    elif not in_log:
+        yield inside
 
 
-def _plain(line: str, *, in_table: bool) -> Iterator[str]:
+def _plain(line: str, *, in_table: bool, in_log: bool) -> Iterator[str]:
     """Yield what a line quotes, each on a line of its own; or the line itself.
 
-    A row of a table that shows nothing is no line of a log.
+    A row of a table that shows nothing is no line of a log. Where there is a log, a sentence that
+    quotes an error is no evidence: it may be a model's answer.
     """
     if "`" not in line and line[:1].isalpha() and "<" not in line:
         yield line
@@ -134,9 +153,16 @@ def _plain(line: str, *, in_table: bool) -> Iterator[str]:
     if text.startswith("|") and text.rstrip().endswith("|") and text.count("|") > 2:
         cells = [_without_strong(cell.strip()) for cell in text.strip().strip("|").split("|")]
         shown = [cell for cell in cells if _SHOWS.match(cell)] or _code(line)
-        yield from shown or ([] if in_table else [line])
+        if in_table or shown:
+            yield from () if in_log else shown
+        else:
+            yield line
         return
-    yield from [text] if _SHOWS.match(text) else _code(text) or [text]
+    said = [] if _SHOWS.match(text) else _code(text)
+    if not said and (text is line or not in_log or _RECORD.match(text)):
+        yield text
+    elif not in_log:
+        yield from said
 
 
 def _code(text: str) -> list[str]:

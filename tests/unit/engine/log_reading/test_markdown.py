@@ -126,3 +126,30 @@ def test_a_sentence_is_no_evidence_where_there_is_a_log() -> None:
 def test_a_quotation_within_a_text_is_read_only_if_it_is_of_a_log() -> None:
     text = ["I ask:", "and again", "> is it so?", f"> {RECORD}", "thanks"]
     assert list(unmarked(text)) == ["I ask:", "and again", "> is it so?", RECORD, "thanks"]
+
+
+def test_what_a_model_answered_is_no_evidence_in_a_log() -> None:
+    answer = ["It fails with `RuntimeError: CUDA error: unknown error`:", "```", SAID, "```", "so"]
+    log = ["INFO 10-21 00:35:03 [llm.py:9] Processed prompts: 1", *answer, RECORD]
+    assert list(unmarked(log)) == [log[0], SAID, "so", RECORD]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        f"- {SAID}",
+        f"1. {SAID}",
+        f"**{SAID}**",
+        f"It says `{SAID}`",
+        f"| error | `{SAID}` |",
+    ],
+)
+def test_a_list_or_a_table_between_the_lines_of_a_log_shows_nothing(answer: str) -> None:
+    log = [RECORD.replace("ERROR", "INFO"), "|---|---|", answer, "INFO:     Shutting down"]
+    assert diagnose_output(log, 0).cause == "unknown"
+
+
+def test_a_quotation_between_the_lines_of_a_log_shows_nothing_but_a_log() -> None:
+    log = ["INFO 10-21 00:35:03 [llm.py:9] x", f"> {SAID}", f"> {RECORD}", "more", "and more"]
+    assert list(unmarked(log)) == [log[0], RECORD, "more", "and more"]
+    assert list(unmarked([f"> {SAID}", "more", "and more"])) == [SAID, "more", "and more"]
