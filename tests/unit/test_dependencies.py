@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.each import of_each
+
 REQUIREMENTS = Path(__file__).parents[2] / "requirements"
 LOCKS = sorted(REQUIREMENTS.glob("*.txt")) + sorted(
     (Path(__file__).parents[2] / "vllmd/engine/locks").glob("*.txt")
@@ -29,7 +31,7 @@ def test_runtime_lock_names_every_dependency() -> None:
     assert wanted <= set(locked(REQUIREMENTS / "runtime.txt"))
 
 
-@pytest.mark.parametrize("name", locked(REQUIREMENTS / "runtime.txt"))
+@of_each(locked(REQUIREMENTS / "runtime.txt"))
 def test_runtime_wheels_are_pure_or_abi3(name: str) -> None:
     wheel = metadata.distribution(name).read_text("WHEEL")
     assert wheel is not None, "installed from source"

@@ -10,6 +10,7 @@ import attrs
 import click
 import pytest
 
+from tests.helpers.each import of_each
 from tools import completion, manual
 from vllmd.cli.main import COMMANDS, cli
 from vllmd.config.reference import TABLES
@@ -17,7 +18,7 @@ from vllmd.config.reference import TABLES
 PAGES = manual.pages()
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@of_each(COMMANDS)
 def test_each_command_has_a_page_with_all_its_options(name: str) -> None:
     page = PAGES[f"vllmd-{name}.1"].replace("\\-", "-")
     command = cli.get_command(click.Context(cli), name)

@@ -10,6 +10,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from tests.helpers.each import of_each
 from vllmd.cli import logs
 from vllmd.cli import main as main_module
 from vllmd.cli.main import ACTING, ALIASES, COMMANDS, EPILOG, cli, main, module_of
@@ -36,7 +37,7 @@ TOLD = {
 """Commands of two words that the help of some command names, such as ``logs rotate``."""
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@of_each(COMMANDS)
 def test_every_command_has_its_module_and_help(name: str) -> None:
     command = importlib.import_module(module_of(name)).command
     result = CliRunner().invoke(command, ["--help"])

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.each import of_each
 from tests.helpers.make import config, engine
 from vllmd.config import command, preload
 from vllmd.config.command import Command
@@ -50,14 +51,15 @@ def test_engine_maps_what_the_other_command_hands_out() -> None:
         "port = 8001",
         "traces = false",
         'env = { HF_TOKEN = "a", VLLM_API_KEY = "b" }',
-        *(
-            f"flags = {{ {name} = true }}"
-            for name in sorted(preload.NO_EFFECT - {"otlp-traces-endpoint"})
-        ),
     ],
 )
 def test_what_leaves_weights_as_they_are_makes_no_other_command(text: str) -> None:
     assert weights(text).hash == weights("").hash
+
+
+@of_each(preload.NO_EFFECT - {"otlp-traces-endpoint"})
+def test_flag_without_effect_on_weights_makes_no_other_command(name: str) -> None:
+    assert weights(f"flags = {{ {name} = true }}").hash == weights("").hash
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-import pytest
-
+from tests.helpers.each import of_each
 from vllmd.doctor.checks import CHECKS
 from vllmd.doctor.finding import Finding, FindingSeverity
 
@@ -15,6 +14,6 @@ def test_finding_of_an_engine_keeps_the_rest() -> None:
     assert (found.engine, found.found, found.page) == ("chat", "f", "docs/doctor.md#x")
 
 
-@pytest.mark.parametrize("name", CHECKS)
+@of_each(CHECKS)
 def test_every_check_is_explained(name: str) -> None:
     assert f"\n### {name}\n" in PAGE.read_text()

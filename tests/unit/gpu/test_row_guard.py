@@ -1,10 +1,12 @@
 """The guard and a reader that is played: a culprit ends it in one of the ways that there are."""
 
+import itertools
 import random
 from collections.abc import Callable, Iterable
 
 import pytest
 
+from tests.helpers.each import of_each
 from vllmd.gpu.calls import RowKey
 from vllmd.gpu.row_guard import CRASHED, FOUND, HUNG, SHORT_S, RowGuard
 from vllmd.util.units import HOUR_S
@@ -69,9 +71,9 @@ class Played:
 WAYS = [(at_once, False), (at_once, True), (at_the_next, True), (anywhere, True)]
 
 
-@pytest.mark.parametrize(("die", "late"), WAYS)
-@pytest.mark.parametrize("guilty", ROWS, ids=lambda key: f"{key.uuid}-{key.row}")
-def test_one_guilty_row_is_all_that_is_left_out(guilty: RowKey, die: Die, late: bool) -> None:
+@of_each(itertools.product(ROWS, WAYS))
+def test_one_guilty_row_is_all_that_is_left_out(case: tuple[RowKey, tuple[Die, bool]]) -> None:
+    guilty, (die, late) = case
     played = Played([guilty], die, late=late)
     played.lives()
     assert set(played.guard.left_out) == {guilty}

@@ -10,6 +10,8 @@ from vllmd.engine.causes import BY_NAME, CAUSES, LASTING, diagnose
 from vllmd.engine.causes.base import WALLS, Cause, Facts, Kind, Rank
 
 DATA = Path(__file__).parents[3] / "data"
+LOGS = sorted((DATA / "causes").glob("*.log"))
+"""One for each cause that has a line of its own."""
 RECORDED = {
     "cpu-0.32-engine-core-killed": ("0", "engine_core_died"),
     "cpu-0.32-group-head-peer-lost": ("0", "peer_lost"),
@@ -114,14 +116,14 @@ def test_orderly_ends_that_vllmd_did_not_ask_for_were_asked_by_somebody(log: str
     assert diagnose(Facts("0", lines_of(DATA / "engine-logs" / f"{log}.log"))).cause == "killed"
 
 
-@pytest.mark.parametrize("path", sorted((DATA / "causes").glob("*.log")), ids=lambda p: p.stem)
+@of_each(LOGS, lambda path: path.stem)
 def test_lines_of_the_source_have_their_cause(path: Path) -> None:
     assert diagnose(Facts("1", lines_of(path))).cause == path.stem
 
 
 def test_every_cause_is_shown_once_and_says_what_to_do() -> None:
     names = list(dict.fromkeys(cause.name for cause in CAUSES))
-    shown = {p.stem for p in (DATA / "causes").glob("*.log")} | {c for _, c in RECORDED.values()}
+    shown = {p.stem for p in LOGS} | {c for _, c in RECORDED.values()}
     assert sorted(names) == sorted(shown | set(WITHOUT_A_LINE) | set(BY_A_MARK.values()))
     named = [(cause.name, cause.rank) for cause in CAUSES if cause.rank != Rank.CLASS]
     assert len(set(named)) == len(named)
@@ -156,7 +158,7 @@ def test_every_wall_says_whether_it_can_end_a_run_that_served() -> None:
         assert not (cause.starting and cause.after_serving), cause.name
 
 
-@pytest.mark.parametrize("path", sorted((DATA / "causes").glob("*.log")), ids=lambda p: p.stem)
+@of_each(LOGS, lambda path: path.stem)
 def test_run_that_served_ends_by_a_wall_only_if_its_cause_says_why(path: Path) -> None:
     said = (line for line in lines_of(path) if not line.startswith((" ", "Traceback")))
     printed = [f"{FATAL[0].split(']')[0]}] {line}" for line in said]

@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from tests.helpers.each import of_each
 from vllmd.engine.log_reading.wrappers import bare_lines, strip
 
 LINE = "(EngineCore pid=7) ERROR 11-23 19:06:44 [core.py:1] x"
@@ -29,10 +30,10 @@ WRAPPERS = {
 }
 
 
-@pytest.mark.parametrize("wrapper", WRAPPERS.values(), ids=WRAPPERS)
-@pytest.mark.parametrize("line", [LINE, FRAME, "Traceback (most recent call last):"])
-def test_strip_takes_a_wrapper_off_and_leaves_the_indent(wrapper: str, line: str) -> None:
-    assert strip(wrapper + line) == line
+@of_each(WRAPPERS)
+def test_strip_takes_a_wrapper_off_and_leaves_the_indent(name: str) -> None:
+    for line in (LINE, FRAME, "Traceback (most recent call last):"):
+        assert strip(WRAPPERS[name] + line) == line
 
 
 @pytest.mark.parametrize(
