@@ -64,6 +64,19 @@ async def started(daemon: Daemon) -> tuple[asyncio.Task[None], Address]:
     return task, address.result()
 
 
+@pytest.fixture
+def manager(tmp_path: Path) -> Iterator[socket.socket]:
+    """Return the socket of a service manager, which `notifier` tells."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as bound:
+        bound.bind(str(tmp_path / "n.sock"))
+        bound.settimeout(5)
+        yield bound
+
+
+def notifier(manager: socket.socket) -> Notifier:
+    return Notifier({"NOTIFY_SOCKET": manager.getsockname()})
+
+
 async def test_run_without_engines_serves_and_ends_on_sigterm(tmp_path: Path) -> None:
     task, address = await started(Daemon(config_in(tmp_path, free_port())))
     async with httpx.AsyncClient(trust_env=False) as client:
@@ -78,15 +91,11 @@ async def test_run_without_engines_serves_and_ends_on_sigterm(tmp_path: Path) ->
     assert not Path(address.control).exists()
 
 
-async def test_run_as_a_service_notifies_and_uses_the_managers_socket(tmp_path: Path) -> None:
-    path = str(tmp_path / "n.sock")
-    held = socket.create_server(("127.0.0.1", 0))
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager, held:
-        manager.bind(path)
-        manager.settimeout(5)
-        environment = Environment(
-            sockets={"exporter": held}, notifier=Notifier({"NOTIFY_SOCKET": path})
-        )
+async def test_run_as_a_service_notifies_and_uses_the_managers_socket(
+    tmp_path: Path, manager: socket.socket
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        environment = Environment(sockets={"exporter": held}, notifier=notifier(manager))
         for _ in range(2):  # the second daemon finds the socket as the first one did
             task, address = await started(Daemon(config_in(tmp_path, 1), environment))
             assert address.exporter.endswith(f":{held.getsockname()[1]}")
@@ -134,35 +143,31 @@ async def test_run_with_a_problem_says_so_until_the_file_is_mended(
 
 
 async def test_sighup_reloads_a_good_file_only_and_tells_the_manager(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, manager: socket.socket, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    notify = str(tmp_path / "n.sock")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind(notify)
-        manager.settimeout(5)
-        environment = Environment(notifier=Notifier({"NOTIFY_SOCKET": notify}))
-        path, given = config_file_in(tmp_path)
-        good = path.read_text()
-        task, _ = await started(Daemon(given, environment))
+    environment = Environment(notifier=notifier(manager))
+    path, given = config_file_in(tmp_path)
+    good = path.read_text()
+    task, _ = await started(Daemon(given, environment))
 
-        def answers(last: bytes) -> list[bytes]:
-            received = [manager.recv(1000)]
-            while received[-1] != last:
-                received.append(manager.recv(1000))
-            return received
+    def answers(last: bytes) -> list[bytes]:
+        received = [manager.recv(1000)]
+        while received[-1] != last:
+            received.append(manager.recv(1000))
+        return received
 
-        await asyncio.to_thread(answers, b"READY=1")
-        for bad in ("modle = 1", good.replace("/run", "/elsewhere")):
-            path.write_text(bad)
-            os.kill(os.getpid(), signal.SIGHUP)
-            received = await asyncio.to_thread(answers, b"READY=1")
-            assert any(line.startswith(b"RELOADING=1\nMONOTONIC_USEC=") for line in received)
-            assert not task.done()
-        path.write_text(good)
+    await asyncio.to_thread(answers, b"READY=1")
+    for bad in ("modle = 1", good.replace("/run", "/elsewhere")):
+        path.write_text(bad)
         os.kill(os.getpid(), signal.SIGHUP)
-        await asyncio.to_thread(answers, b"READY=1")
+        received = await asyncio.to_thread(answers, b"READY=1")
+        assert any(line.startswith(b"RELOADING=1\nMONOTONIC_USEC=") for line in received)
         assert not task.done()
-        await ended(task)
+    path.write_text(good)
+    os.kill(os.getpid(), signal.SIGHUP)
+    await asyncio.to_thread(answers, b"READY=1")
+    assert not task.done()
+    await ended(task)
     output = capsys.readouterr().out
     assert "modle" in output
     assert "daemon.run_dir is now" in output
@@ -297,55 +302,47 @@ async def test_mistake_that_ends_the_daemon_is_told_from_an_orderly_end(
 
 
 async def test_sighup_that_meets_a_mistake_still_tells_the_manager(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, manager: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else the unit would stay 'reloading' until the manager gives it up."""
-    notify = str(tmp_path / "n.sock")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind(notify)
-        manager.settimeout(5)
-        environment = Environment(notifier=Notifier({"NOTIFY_SOCKET": notify}))
-        _, given = config_file_in(tmp_path)
-        task, _ = await started(Daemon(given, environment))
+    environment = Environment(notifier=notifier(manager))
+    _, given = config_file_in(tmp_path)
+    task, _ = await started(Daemon(given, environment))
 
-        def until_ready() -> None:
-            while manager.recv(1000) != b"READY=1":
-                pass
+    def until_ready() -> None:
+        while manager.recv(1000) != b"READY=1":
+            pass
 
-        await asyncio.to_thread(until_ready)
-        monkeypatch.setattr("vllmd.daemon.daemon.read_again", lambda *_: 1 / 0)
-        os.kill(os.getpid(), signal.SIGHUP)
-        await asyncio.to_thread(until_ready)
-        assert environment.parts.failures()["reload"] == 1
-        os.kill(os.getpid(), signal.SIGTERM)
-        await asyncio.wait_for(task, 10)
+    await asyncio.to_thread(until_ready)
+    monkeypatch.setattr("vllmd.daemon.daemon.read_again", lambda *_: 1 / 0)
+    os.kill(os.getpid(), signal.SIGHUP)
+    await asyncio.to_thread(until_ready)
+    assert environment.parts.failures()["reload"] == 1
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.wait_for(task, 10)
 
 
 async def test_reload_without_a_file_is_refused_and_leaves_no_mark(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, manager: socket.socket, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    notify = str(tmp_path / "n.sock")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind(notify)
-        manager.settimeout(5)
-        environment = Environment(notifier=Notifier({"NOTIFY_SOCKET": notify}))
-        daemon = Daemon(config_in(tmp_path, free_port()), environment)
-        task, address = await started(daemon)
-        with pytest.raises(VllmdError, match="nothing to reload"):
-            await daemon.reload()
-        os.kill(os.getpid(), signal.SIGHUP)
+    environment = Environment(notifier=notifier(manager))
+    daemon = Daemon(config_in(tmp_path, free_port()), environment)
+    task, address = await started(daemon)
+    with pytest.raises(VllmdError, match="nothing to reload"):
+        await daemon.reload()
+    os.kill(os.getpid(), signal.SIGHUP)
 
-        def reloaded() -> None:
-            for wanted in (b"RELOADING=1", b"READY=1"):
-                while not manager.recv(1000).startswith(wanted):
-                    pass
+    def reloaded() -> None:
+        for wanted in (b"RELOADING=1", b"READY=1"):
+            while not manager.recv(1000).startswith(wanted):
+                pass
 
-        await asyncio.to_thread(reloaded)
-        assert daemon.about()["problem"] is None
-        async with httpx.AsyncClient(trust_env=False) as client:
-            page = await client.get(f"{address.exporter}/metrics")
-        assert "vllmd_config_last_reload_successful 1.0" in page.text
-        await ended(task)
+    await asyncio.to_thread(reloaded)
+    assert daemon.about()["problem"] is None
+    async with httpx.AsyncClient(trust_env=False) as client:
+        page = await client.get(f"{address.exporter}/metrics")
+    assert "vllmd_config_last_reload_successful 1.0" in page.text
+    await ended(task)
     assert "config.refused" not in capsys.readouterr().out
 
 

@@ -1,6 +1,6 @@
 """A tokenizer's files, and what the hub's clients say when a download or a name fails."""
 
-from tests.verdicts.failures.hub import HTTP, URL
+from tests.verdicts.failures.hub_texts import HTTP, URL
 from tests.verdicts.model import Phase, Raised, Said, Who, failure
 
 XET = "huggingface_hub/file_download.py"

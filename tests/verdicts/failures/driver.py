@@ -1,19 +1,7 @@
 """The driver of the GPU: is there one, does it fit, does it find the GPU?"""
 
+from tests.verdicts.failures.cuda_texts import CUDA_INIT, cuda
 from tests.verdicts.model import V1, Phase, Raised, Who, failure
-
-ASYNC = (
-    "\nCUDA kernel errors might be asynchronously reported at some other API call, so the stacktrace below might be "
-    "incorrect.\nFor debugging consider passing CUDA_LAUNCH_BLOCKING=1\n"
-    "Compile with `TORCH_USE_CUDA_DSA` to enable device-side assertions.\n"
-)
-RUNNER = "vllm/v1/worker/gpu_model_runner.py"
-CUDA_INIT = ("torch/cuda/__init__.py", "_lazy_init", "torch._C._cuda_init()")
-
-
-def _cuda(words: str) -> str:
-    return f"CUDA error: {words}{ASYNC}"
-
 
 FAILURES = (
     failure(
@@ -133,7 +121,7 @@ FAILURES = (
         "CUDA runtime, cudaErrorUnsupportedPtxVersion",
         Raised(
             "torch.AcceleratorError",
-            _cuda("the provided PTX was compiled with an unsupported toolchain."),
+            cuda("the provided PTX was compiled with an unsupported toolchain."),
             "vllm/_custom_ops.py",
             "reshape_and_cache_flash",
             "torch.ops._C_cache_ops.reshape_and_cache_flash(",
@@ -182,7 +170,7 @@ FAILURES = (
         "CUDA runtime, cudaErrorInvalidDevice; more ranks than GPUs before vLLM counts them itself",
         Raised(
             "RuntimeError",
-            _cuda("invalid device ordinal"),
+            cuda("invalid device ordinal"),
             "vllm/v1/worker/gpu_worker.py",
             "init_device",
             "torch.cuda.set_device(self.device)",

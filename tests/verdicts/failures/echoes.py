@@ -1,6 +1,7 @@
 """What a process says because another one ended, and what is printed while all is well."""
 
-from tests.verdicts.model import Failure, Phase, Raised, Said, Who, failure
+from tests.verdicts.failures.printed import silent
+from tests.verdicts.model import Phase, Raised, Said, Who, failure
 
 CANCELLED = Raised(
     "RuntimeError",
@@ -10,30 +11,9 @@ CANCELLED = Raised(
     'raise RuntimeError("cancelled")',
 )
 SHM = "vllm/distributed/device_communicators/shm_broadcast.py (0.8 to 0.32), acquire_read"
-CORE_DIED = Said(
-    "Engine core proc EngineCore_DP0 died unexpectedly, shutting down client.",
-    Who.API,
-    "ERROR",
-    "core_client.py:564",
-)
 ASKED = Said(
     'INFO:     192.0.2.9:41400 - "POST /v1/chat/completions HTTP/1.1" 500 Internal Server Error'
 )
-
-
-def _quiet(name: str, source: str, *said: Said) -> Failure:
-    """Return a run in which that is printed before the engine's core dies without a word."""
-    return failure(
-        name,
-        Phase.SERVING,
-        Who.CORE,
-        "engine_core_died killed",
-        False,
-        "died unexpectedly",
-        source,
-        said=(*said, CORE_DIED),
-        versions=("0.10.1", "0.11.0", "0.19.0"),
-    )
 
 
 FAILURES = (
@@ -75,7 +55,7 @@ FAILURES = (
         ),
         versions=("0.32.0", "0.33.0"),
     ),
-    _quiet(
+    silent(
         "exception-printed-without-a-traceback",
         "any library, while it serves: an exception's words alone end nothing",
         Said("OSError: 401 for token ***, key ***"),
@@ -91,7 +71,7 @@ FAILURES = (
         said=(Said("OSError: 401 for token ***, key ***"),),
         versions=("0.25.1", "0.32.0", "0.33.0"),
     ),
-    _quiet(
+    silent(
         "request-failed-with-a-traceback",
         "starlette/middleware/errors.py: one request fails, the server goes on",
         Said(
@@ -99,7 +79,7 @@ FAILURES = (
         ),
         ASKED,
     ),
-    _quiet(
+    silent(
         "image-not-fetched",
         "vllm/multimodal/utils.py: the address of an image that a client gave",
         Said(
@@ -110,7 +90,7 @@ FAILURES = (
         ),
         ASKED,
     ),
-    _quiet(
+    silent(
         "adapter-not-loaded-at-run-time",
         "vllm/entrypoints/openai/serving_models.py, load_lora_adapter: refused, served on",
         Said(
@@ -121,7 +101,7 @@ FAILURES = (
         ),
         Said('INFO:     192.0.2.9:41400 - "POST /v1/load_lora_adapter HTTP/1.1" 404 Not Found'),
     ),
-    _quiet(
+    silent(
         "telemetry-not-sent",
         "opentelemetry/exporter/otlp/proto/grpc/exporter.py: spans that nobody takes",
         Said("Failed to export traces to localhost:4317, error code: StatusCode.UNAVAILABLE"),
@@ -129,7 +109,7 @@ FAILURES = (
             "Transient error StatusCode.UNAVAILABLE encountered while exporting traces to localhost:4317, retrying in 1s."
         ),
     ),
-    _quiet(
+    silent(
         "cache-of-kernels-not-writable",
         "triton, and torch/_inductor: falls back to another folder",
         Said(

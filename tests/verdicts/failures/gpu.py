@@ -1,19 +1,7 @@
 """The GPU, its driver, and what a build has code for."""
 
+from tests.verdicts.failures.cuda_texts import RUNNER, cuda
 from tests.verdicts.model import OLD, PYDANTIC, Phase, Raised, Said, Who, failure
-
-ASYNC = (
-    "\nCUDA kernel errors might be asynchronously reported at some other API call, so the stacktrace below might be "
-    "incorrect.\nFor debugging consider passing CUDA_LAUNCH_BLOCKING=1\n"
-    "Compile with `TORCH_USE_CUDA_DSA` to enable device-side assertions.\n"
-)
-RUNNER = "vllm/v1/worker/gpu_model_runner.py"
-CUDA_INIT = ("torch/cuda/__init__.py", "_lazy_init", "torch._C._cuda_init()")
-
-
-def _cuda(words: str) -> str:
-    return f"CUDA error: {words}{ASYNC}"
-
 
 FAILURES = (
     failure(
@@ -95,7 +83,7 @@ FAILURES = (
         "CUDA runtime, cudaErrorNoKernelImageForDevice; torch c10/cuda/CUDAException.cpp",
         Raised(
             "RuntimeError",
-            _cuda("no kernel image is available for execution on the device"),
+            cuda("no kernel image is available for execution on the device"),
             "vllm/_custom_ops.py",
             "rms_norm",
             "torch.ops._C.rms_norm(out, input_contiguous, weight, epsilon)",
@@ -129,7 +117,7 @@ FAILURES = (
         "CUDA runtime, cudaErrorECCUncorrectable",
         Raised(
             "torch.AcceleratorError",
-            _cuda("uncorrectable ECC error encountered"),
+            cuda("uncorrectable ECC error encountered"),
             RUNNER,
             "execute_model",
             "sampled_token_ids = sampler_output.sampled_token_ids.tolist()",
@@ -163,7 +151,7 @@ FAILURES = (
         "CUDA runtime, cudaErrorIllegalAddress",
         Raised(
             "torch.AcceleratorError",
-            _cuda("an illegal memory access was encountered"),
+            cuda("an illegal memory access was encountered"),
             RUNNER,
             "_bookkeeping_sync",
             "valid_sampled_token_ids = self._to_list(sampled_token_ids)",
@@ -180,7 +168,7 @@ FAILURES = (
         "CUDA runtime, cudaErrorIllegalAddress",
         Raised(
             "RuntimeError",
-            _cuda("an illegal memory access was encountered"),
+            cuda("an illegal memory access was encountered"),
             "vllm/worker/model_runner.py",
             "execute_model",
             "output: SamplerOutput = self.model.sample(",
@@ -197,7 +185,7 @@ FAILURES = (
         "CUDA runtime, cudaErrorAssert; torch aten/src/ATen/native/cuda/IndexKernel.cu",
         Raised(
             "torch.AcceleratorError",
-            _cuda("device-side assert triggered"),
+            cuda("device-side assert triggered"),
             RUNNER,
             "execute_model",
             "",
@@ -220,7 +208,7 @@ FAILURES = (
         "CUDA runtime, cudaErrorLaunchFailure",
         Raised(
             "torch.AcceleratorError",
-            _cuda("unspecified launch failure"),
+            cuda("unspecified launch failure"),
             RUNNER,
             "execute_model",
             "",

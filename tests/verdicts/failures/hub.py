@@ -1,27 +1,7 @@
 """The model hub: what it refuses, and when it cannot be reached."""
 
+from tests.verdicts.failures.hub_texts import DOWNLOAD, HTTP, LOCAL, URL, http
 from tests.verdicts.model import Phase, Raised, Who, failure
-
-URL = "https://huggingface.co/acme/chat-8b/resolve/main/config.json"
-HTTP = "huggingface_hub/utils/_http.py"
-DOWNLOAD = "huggingface_hub/file_download.py"
-POOL = "HTTPSConnectionPool(host='huggingface.co', port=443)"
-NOT_CONNECTED = (
-    "We couldn't connect to 'https://huggingface.co' to load the files, and couldn't find them in the cached files.\n"
-    "Check your internet connection or see how to run the library in offline mode at "
-    "'https://huggingface.co/docs/transformers/installation#offline-mode'."
-)
-LOCAL = (
-    "An error happened while trying to locate the file on the Hub and we cannot find the requested files in the local "
-    "cache. Please check your connection and try again or make sure your Internet connection is on."
-)
-
-
-def _http(code: str, name: str = "requests.exceptions.HTTPError") -> Raised:
-    return Raised(
-        name, f"{code} for url: {URL}", HTTP, "hf_raise_for_status", "response.raise_for_status()"
-    )
-
 
 FAILURES = (
     failure(
@@ -32,7 +12,7 @@ FAILURES = (
         True,
         "Cannot access gated repo",
         "huggingface_hub/utils/_http.py, hf_raise_for_status; transformers/utils/hub.py",
-        _http("403 Client Error: Forbidden"),
+        http("403 Client Error: Forbidden"),
         Raised(
             "huggingface_hub.errors.GatedRepoError",
             f"403 Client Error. (Request ID: Root=1-68f0)\n\nCannot access gated repo for url {URL}.\nAccess to model acme/chat-8b is restricted and you are not in the authorized list. Visit https://huggingface.co/acme/chat-8b to ask for access.",
@@ -57,7 +37,7 @@ FAILURES = (
         True,
         "Cannot access gated repo",
         "huggingface_hub/utils/_http.py, hf_raise_for_status",
-        _http("401 Client Error: Unauthorized", "httpx.HTTPStatusError"),
+        http("401 Client Error: Unauthorized", "httpx.HTTPStatusError"),
         Raised(
             "huggingface_hub.errors.GatedRepoError",
             f"401 Client Error. (Request ID: Root=1-68f1)\n\nCannot access gated repo for url {URL}.\nAccess to model acme/chat-8b is restricted. You must have access to it and be authenticated to access it. Please log in.",
@@ -75,7 +55,7 @@ FAILURES = (
         True,
         "401 Client Error",
         "huggingface_hub/utils/_http.py, hf_raise_for_status: a bad token is no missing repository",
-        _http("401 Client Error: Unauthorized"),
+        http("401 Client Error: Unauthorized"),
         Raised(
             "huggingface_hub.errors.HfHubHTTPError",
             f"401 Client Error: Unauthorized for url: {URL} (Request ID: Root=1-68f2)\n\nInvalid credentials in Authorization header",
@@ -93,7 +73,7 @@ FAILURES = (
         True,
         "is not a valid model identifier",
         "huggingface_hub/utils/_http.py; transformers/utils/hub.py, cached_files",
-        _http("404 Client Error: Not Found"),
+        http("404 Client Error: Not Found"),
         Raised(
             "huggingface_hub.errors.RepositoryNotFoundError",
             f"404 Client Error. (Request ID: Root=1-68f3)\n\nRepository Not Found for url: {URL}.\nPlease make sure you specified the correct `repo_id` and `repo_type`.\nIf you are trying to access a private or gated repo, make sure you are authenticated.",
@@ -118,7 +98,7 @@ FAILURES = (
         True,
         "Repository Not Found",
         "huggingface_hub/utils/_http.py, hf_raise_for_status: 401 is misleading",
-        _http("401 Client Error: Unauthorized", "httpx.HTTPStatusError"),
+        http("401 Client Error: Unauthorized", "httpx.HTTPStatusError"),
         Raised(
             "huggingface_hub.errors.RepositoryNotFoundError",
             f"401 Client Error. (Request ID: Root=1-68f4)\n\nRepository Not Found for url: {URL}.\nPlease make sure you specified the correct `repo_id` and `repo_type`.\nIf you are trying to access a private or gated repo, make sure you are authenticated and your token has the required permissions.\nInvalid username or password.",
@@ -136,7 +116,7 @@ FAILURES = (
         True,
         "Revision Not Found",
         "huggingface_hub/utils/_http.py, hf_raise_for_status",
-        _http("404 Client Error: Not Found"),
+        http("404 Client Error: Not Found"),
         Raised(
             "huggingface_hub.errors.RevisionNotFoundError",
             f"404 Client Error. (Request ID: Root=1-68f5)\n\nRevision Not Found for url: {URL}.\nInvalid rev id: v2",

@@ -1,7 +1,10 @@
 """Failures of whole logs that people keep in public repositories: what reports leave out of them."""
 
+from functools import partial
+
+from tests.verdicts.failures.printed import printed
 from tests.verdicts.failures.rows import rows
-from tests.verdicts.model import DURING, NAMED, OLD, V1, Failure, Phase, Raised, Said, Who, failure
+from tests.verdicts.model import DURING, NAMED, OLD, V1, Phase, Raised, Said, Who
 
 _PASSES = Raised(
     "RuntimeError",
@@ -25,33 +28,7 @@ Traceback of TorchScript, original code (most recent call last):
 RuntimeError: Failed to execute the model status=1006 message=Execution Out-Of-Bounds Memory Access"""
 
 
-def _printed(
-    name: str,
-    phase: Phase,
-    causes: str,
-    hold: bool | None,
-    words: str,
-    source: str,
-    *said: Said,
-    chain: tuple[Raised, ...] = (),
-    versions: tuple[str, ...] = NAMED,
-    code: int | None = None,
-    echoes: bool = False,
-) -> Failure:
-    return failure(
-        name,
-        phase,
-        Who.CORE,
-        causes,
-        hold,
-        words,
-        source,
-        *chain,
-        said=said,
-        versions=versions,
-        exit_code=code,
-        echoes=echoes,
-    )
+_printed = partial(printed, echoes=False)
 
 
 def _refused(message: str) -> Said:

@@ -1,48 +1,17 @@
 """Ends that native code, the kernel or a node tells of, and exceptions of modules and wrappers."""
 
+from tests.verdicts.failures.printed import printed
 from tests.verdicts.model import (
     DURING,
     NAMED,
     OLD,
     V1,
-    Failure,
     Phase,
     Raised,
     Said,
     Who,
     failure,
 )
-
-
-def _printed(
-    name: str,
-    phase: Phase,
-    causes: str,
-    hold: bool | None,
-    words: str,
-    source: str,
-    *lines: str,
-    chain: tuple[Raised, ...] = (),
-    versions: tuple[str, ...] = NAMED,
-    code: int | None = None,
-    echoes: bool = True,
-) -> Failure:
-    said = tuple(Said(line) for line in lines)
-    return failure(
-        name,
-        phase,
-        Who.CORE,
-        causes,
-        hold,
-        words,
-        source,
-        *chain,
-        said=said,
-        versions=versions,
-        exit_code=code,
-        echoes=echoes,
-    )
-
 
 _LOST = Raised(
     "TimeoutError",
@@ -52,7 +21,7 @@ _LOST = Raised(
 )
 
 FAILURES = (
-    _printed(
+    printed(
         "watchdog-in-spring",
         Phase.SERVING,
         "nccl_failure",
@@ -65,7 +34,7 @@ FAILURES = (
         "terminate called after throwing an instance of 'c10::DistBackendError'",
         chain=(_LOST,),
     ),
-    _printed(
+    printed(
         "watchdog-saw-a-kernel",
         Phase.SERVING,
         "cuda_error",
@@ -76,7 +45,7 @@ FAILURES = (
         "Process group watchdog thread terminated with exception: CUDA error: misaligned address",
         "terminate called after throwing an instance of 'c10::DistBackendError'",
     ),
-    _printed(
+    printed(
         "kernel-saw-an-instruction",
         Phase.LOADING,
         "cpu_unsupported",
@@ -85,7 +54,7 @@ FAILURES = (
         "the kernel: arch/x86/kernel/traps.c",
         "traps: vllm[811] trap invalid opcode ip:7f1 sp:7ff error:0 in _C.abi3.so[7f0+12f]",
     ),
-    _printed(
+    printed(
         "rocm-without-code",
         Phase.LOADING,
         "missing_kernels gpu_unsupported",
@@ -94,7 +63,7 @@ FAILURES = (
         "ROCm: clr/hipamd/src/hip_fatbin.cpp",
         '"hipErrorNoBinaryForGpu: Unable to find code object for all current devices!"',
     ),
-    _printed(
+    printed(
         "pod-evicted-for-its-disk",
         Phase.SERVING,
         "disk_full",
@@ -106,7 +75,7 @@ FAILURES = (
         code=137,
         echoes=False,
     ),
-    _printed(
+    printed(
         "head-went-away",
         Phase.SERVING,
         "peer_lost member_ended",
@@ -118,7 +87,7 @@ FAILURES = (
         code=1,
         echoes=False,
     ),
-    _printed(
+    printed(
         "toolkit-asks-for-a-driver",
         Phase.ARGUMENTS,
         "driver_mismatch",

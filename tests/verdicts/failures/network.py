@@ -1,27 +1,7 @@
 """The way to the model hub: when it cannot be reached, or not for long enough."""
 
+from tests.verdicts.failures.hub_texts import DOWNLOAD, HTTP, LOCAL, NOT_CONNECTED, POOL, URL, http
 from tests.verdicts.model import DURING, OLD, V1, Phase, Raised, Who, failure
-
-URL = "https://huggingface.co/acme/chat-8b/resolve/main/config.json"
-HTTP = "huggingface_hub/utils/_http.py"
-DOWNLOAD = "huggingface_hub/file_download.py"
-POOL = "HTTPSConnectionPool(host='huggingface.co', port=443)"
-NOT_CONNECTED = (
-    "We couldn't connect to 'https://huggingface.co' to load the files, and couldn't find them in the cached files.\n"
-    "Check your internet connection or see how to run the library in offline mode at "
-    "'https://huggingface.co/docs/transformers/installation#offline-mode'."
-)
-LOCAL = (
-    "An error happened while trying to locate the file on the Hub and we cannot find the requested files in the local "
-    "cache. Please check your connection and try again or make sure your Internet connection is on."
-)
-
-
-def _http(code: str, name: str = "requests.exceptions.HTTPError") -> Raised:
-    return Raised(
-        name, f"{code} for url: {URL}", HTTP, "hf_raise_for_status", "response.raise_for_status()"
-    )
-
 
 FAILURES = (
     failure(
@@ -100,7 +80,7 @@ FAILURES = (
         False,
         "504 Server Error",
         "requests/models.py, raise_for_status; huggingface_hub/utils/_http.py",
-        _http("504 Server Error: Gateway Time-out"),
+        http("504 Server Error: Gateway Time-out"),
         Raised(
             "huggingface_hub.errors.HfHubHTTPError",
             f"504 Server Error: Gateway Time-out for url: {URL}",
@@ -135,7 +115,7 @@ FAILURES = (
         False,
         "429 Client Error",
         "huggingface_hub/utils/_http.py, hf_raise_for_status",
-        _http("429 Client Error: Too Many Requests"),
+        http("429 Client Error: Too Many Requests"),
         Raised(
             "huggingface_hub.errors.HfHubHTTPError",
             f"429 Client Error: Too Many Requests for url: {URL} (Request ID: Root=1-68f6)\n\nWe had to rate limit your IP. To continue using our service, create a HF account or login to your existing account.",

@@ -1,33 +1,10 @@
 """Lines that look like a cause and are none: warnings, prompts, mends, faults of an earlier run."""
 
-from tests.verdicts.model import OLD, V1, Failure, Phase, Raised, Said, Who, failure
-
-CORE_DIED = Said(
-    "Engine core proc EngineCore_DP0 died unexpectedly, shutting down client.",
-    Who.API,
-    "ERROR",
-    "core_client.py:564",
-)
-MID = ("0.10.1", "0.11.0", "0.19.0")
-
-
-def _trap(name: str, source: str, *said: Said, versions: tuple[str, ...] = MID) -> Failure:
-    """Return a run in which something else is said before the engine's core dies without a word."""
-    return failure(
-        name,
-        Phase.SERVING,
-        Who.CORE,
-        "engine_core_died killed",
-        False,
-        "died unexpectedly",
-        source,
-        said=(*said, CORE_DIED),
-        versions=versions,
-    )
-
+from tests.verdicts.failures.printed import CORE_DIED, silent
+from tests.verdicts.model import OLD, V1, Phase, Raised, Said, Who, failure
 
 FAILURES = (
-    _trap(
+    silent(
         "context-overridden",
         "vllm/config/model.py: VLLM_ALLOW_LONG_MAX_MODEL_LEN",
         Said(
@@ -37,7 +14,7 @@ FAILURES = (
             "model.py:1501",
         ),
     ),
-    _trap(
+    silent(
         "port-retried",
         "vllm/config/parallel.py (0.11 to 0.32)",
         Said(
@@ -47,7 +24,7 @@ FAILURES = (
             "parallel.py:746",
         ),
     ),
-    _trap(
+    silent(
         "prompt-logged",
         "vllm/entrypoints/logger.py, log_inputs",
         Said(
@@ -57,7 +34,7 @@ FAILURES = (
             "logger.py:40",
         ),
     ),
-    _trap(
+    silent(
         "disk-warning",
         "huggingface_hub/file_download.py, _check_disk_space",
         Said(
@@ -65,7 +42,7 @@ FAILURES = (
             Who.CORE,
         ),
     ),
-    _trap(
+    silent(
         "adapter-refused-earlier",
         "vllm/entrypoints/serve/lora: an adapter asked for while it serves, and refused",
         Said(
@@ -76,7 +53,7 @@ FAILURES = (
         ),
         Said('INFO:     192.0.2.9:41400 - "POST /v1/load_lora_adapter HTTP/1.1" 400 Bad Request'),
     ),
-    _trap(
+    silent(
         "c10d-warning",
         "torch torch/csrc/distributed/c10d/socket.cpp",
         Said(
@@ -84,7 +61,7 @@ FAILURES = (
             Who.CORE,
         ),
     ),
-    _trap(
+    silent(
         "hub-retried",
         "huggingface_hub/utils/_http.py, http_backoff",
         Said(
@@ -94,7 +71,7 @@ FAILURES = (
             "_http.py:319",
         ),
     ),
-    _trap(
+    silent(
         "flashinfer-not-there",
         "vllm/v1/sample/ops/topk_topp_sampler.py",
         Said(
@@ -104,7 +81,7 @@ FAILURES = (
             "topk_topp_sampler.py:59",
         ),
     ),
-    _trap(
+    silent(
         "client-asked-too-much",
         "vllm/entrypoints/openai/serving_engine.py: 400 to a client",
         Said(
@@ -115,7 +92,7 @@ FAILURES = (
         ),
         Said('INFO:     192.0.2.9:41400 - "POST /v1/chat/completions HTTP/1.1" 400 Bad Request'),
     ),
-    _trap(
+    silent(
         "answer-logged",
         "vllm/entrypoints/logger.py, log_outputs: --enable-log-outputs",
         Said(

@@ -141,20 +141,35 @@ async def test_start_that_was_refused_is_tried_again_when_somebody_asks(tmp_path
         assert (one.state, two.state) == (State.READY, State.SLEEPING)
 
 
+def refused(scene: Scene) -> str | None:
+    sleep = scene.supervisor.status.sleep
+    assert sleep is not None
+    return sleep.refused
+
+
+def wish_of(scene: Scene) -> tuple[str | None, str | None]:
+    sleep = scene.supervisor.status.sleep
+    assert sleep is not None
+    return sleep.wanted, sleep.wanted_by
+
+
+async def is_refused(busy_one: Scene, other: Scene) -> None:
+    """Let the other sleep, and ask for it while the first one has a request."""
+    await other.passes_until(lambda: other.state is State.SLEEPING)
+    busy_one.supervisor.sleeper.ask_wake("root")
+    await busy_one.passes_until(lambda: busy_one.state is State.READY)
+    busy(busy_one, 1)
+    other.supervisor.sleeper.ask_wake("ops")
+    await other.passes_until(lambda: refused(other) is not None)
+
+
 async def test_wake_that_is_refused_leaves_the_schedule_as_it_is(tmp_path: Path) -> None:
     now = Scene(tmp_path / "x")
     async with pair(tmp_path, "", f", {hours(now, -60, 600)}") as (one, two):
         await two.passes_until(lambda: two.state is State.READY)
         two.supervisor.sleeper.ask_sleep("root")
-        await two.passes_until(lambda: two.state is State.SLEEPING)
-        one.supervisor.sleeper.ask_wake("root")
-        await one.passes_until(lambda: one.state is State.READY)
-        busy(one, 1)
-        two.supervisor.sleeper.ask_wake("ops")
-        await two.passes_until(lambda: refused(two) is not None)
-        sleep = two.supervisor.status.sleep
-        assert sleep is not None
-        assert (sleep.wanted, sleep.wanted_by) == ("asleep", "root")
+        await is_refused(one, two)
+        assert wish_of(two) == ("asleep", "root")
 
 
 @pytest.mark.long
@@ -163,23 +178,10 @@ async def test_wake_that_is_refused_by_night_is_none_by_day(tmp_path: Path) -> N
     async with pair(tmp_path, "", f", {hours(now, 10, 600)}") as (one, two):
         await one.passes_until(lambda: one.state is State.READY)
         one.supervisor.sleeper.ask_sleep("root")
-        await two.passes_until(lambda: two.state is State.SLEEPING)
-        one.supervisor.sleeper.ask_wake("root")
-        await one.passes_until(lambda: one.state is State.READY)
-        busy(one, 1)
-        two.supervisor.sleeper.ask_wake("ops")
-        await two.passes_until(lambda: refused(two) is not None)
-        sleep = two.supervisor.status.sleep
-        assert sleep is not None
-        assert (sleep.wanted, sleep.wanted_by) == ("asleep", "schedule")
+        await is_refused(one, two)
+        assert wish_of(two) == ("asleep", "schedule")
         busy(one, 0)
         await two.passes_until(lambda: two.state is State.READY, 15)
-
-
-def refused(scene: Scene) -> str | None:
-    sleep = scene.supervisor.status.sleep
-    assert sleep is not None
-    return sleep.refused
 
 
 async def test_engine_whose_shim_cannot_be_made_has_no_turn(tmp_path: Path) -> None:
