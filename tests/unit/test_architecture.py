@@ -10,11 +10,23 @@ import ast
 import re
 from collections.abc import Iterator
 from functools import cache
+from graphlib import TopologicalSorter
+from pathlib import Path
 
 import attrs
 import pytest
 
-from tests.helpers.sources import PACKAGE, ROOT, SOURCES, imports, nodes_of, room_of, tree_of
+from tests.helpers.sources import (
+    MODULES,
+    PACKAGE,
+    ROOT,
+    SOURCES,
+    imports,
+    nodes_of,
+    of_each,
+    room_of,
+    tree_of,
+)
 from tests.unit.test_design import MAY_IMPORT
 
 PAGE = (ROOT / "docs" / "architecture.md").read_text()
@@ -41,6 +53,52 @@ def test_floors_are_those_of_the_table_of_imports() -> None:
     for room, allowed in MAY_IMPORT.items():
         floors[room] = 1 + max((floors[each] for each in allowed.split()), default=-1)
     assert read_floors() == floors
+
+
+# --- layout ----------------------------------------------------------------------------------
+
+OF_A_KIND = {
+    *("cli/", "client/", "daemon/metrics/"),
+    *("monitoring/alerts/", "monitoring/dashboards/", "monitoring/records/"),
+}
+"""Folders of which the page says that there is a file for each."""
+
+
+def named_by_hand(path: Path) -> bool:
+    """Tell whether the page has to name a module; `metrics.py` is told of all rooms at once."""
+    name = path.relative_to(PACKAGE)
+    return path.stem != "metrics" and f"{name.parent}/" not in OF_A_KIND and len(name.parts) > 1
+
+
+@of_each(filter(named_by_hand, MODULES))
+def test_layout_names_every_module_in_its_room(path: Path) -> None:
+    _, layout = PAGE.split("\n## Layout\n")
+    room = re.search(rf"^  {room_of(path)}/.*?(?=^  \w+/|^\w)", layout, re.MULTILINE | re.DOTALL)
+    assert room, "no such room"
+    assert re.search(rf"\b{path.stem}\b", room[0])
+
+
+def loaded_with(path: Path) -> list[ast.stmt]:
+    """Return the statements that are run when a file is loaded, without those for types alone."""
+    return [
+        node
+        for node in tree_of(path).body
+        if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
+    ]
+
+
+def test_files_are_loaded_without_a_circle() -> None:
+    by_name = {".".join(p.relative_to(ROOT).with_suffix("").parts): p for p in SOURCES}
+    loads: dict[Path, set[Path]] = {}
+    for path in SOURCES:
+        names = set()
+        for node in loaded_with(path):
+            if isinstance(node, ast.Import):
+                names |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names |= {node.module, *(f"{node.module}.{each.name}" for each in node.names)}
+        loads[path] = {by_name[name] for name in names if name in by_name}
+    tuple(TopologicalSorter(loads).static_order())  # raises: CycleError
 
 
 # --- journeys --------------------------------------------------------------------------------

@@ -6,19 +6,18 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import attrs
 import click
 
 from vllmd.cli.host_files import HostFiles
 from vllmd.cli.import_sources import ImportCommand, read_sources
-from vllmd.cli.import_view import show
+from vllmd.cli.import_view import Imported, show
 from vllmd.cli.options import json_option
 from vllmd.config import credentials
 from vllmd.config.command import build_all
 from vllmd.config.load import parse
 from vllmd.config.problem import InvalidConfigError
 from vllmd.errors import VllmdError
-from vllmd.importing.comparison import Comparison, compare
+from vllmd.importing.comparison import compare
 from vllmd.importing.launch import Mount
 from vllmd.importing.logrotate import LogrotateKeys
 from vllmd.importing.result import (
@@ -32,17 +31,6 @@ from vllmd.importing.result import (
 from vllmd.importing.surroundings import Notes, Surroundings
 from vllmd.importing.writing import write
 from vllmd.util.redact import Redactor
-
-
-@attrs.frozen
-class Imported:
-    """What came of the sources."""
-
-    text: str
-    remarks: list[str]
-    comparisons: list[Comparison]
-    secrets: list[Secret]
-    next: list[str]
 
 
 @click.command(cls=ImportCommand, context_settings={"ignore_unknown_options": True})

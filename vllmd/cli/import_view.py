@@ -12,10 +12,20 @@ from vllmd.cli import terminal
 from vllmd.config import credentials
 
 if TYPE_CHECKING:
-    from vllmd.cli.import_ import Imported
     from vllmd.cli.import_check import RunningComparison
     from vllmd.importing.comparison import Comparison, Difference
     from vllmd.importing.result import Secret
+
+
+@attrs.frozen
+class Imported:
+    """What came of the sources."""
+
+    text: str
+    remarks: list[str]
+    comparisons: list[Comparison]
+    secrets: list[Secret]
+    next: list[str]
 
 
 def show(
