@@ -31,6 +31,7 @@ def _no_route(request: httpx.Request) -> httpx.Response:
 
 CUT_OFF = HostPages(PageAccess(), transport=httpx.MockTransport(_no_route))
 """What asks hosts of which none answers; with a `Network` none of them is asked by TCP."""
+CONFIGURED = engine()
 HOSTS = ("10.0.0.1", "10.0.0.2", "10.0.0.3")
 
 
@@ -65,7 +66,7 @@ class OwnOfATest:
 
     @property
     def run_now(self) -> Run | None:
-        return Run.of(self.run, "hash", engine(), self.place) if self.run else None
+        return Run.of(self.run, "hash", CONFIGURED, self.place) if self.run else None
 
     @property
     def status(self) -> EngineStatus:
