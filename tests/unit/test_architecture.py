@@ -74,8 +74,8 @@ def named_by_hand(path: Path) -> bool:
 def test_layout_names_every_module_in_its_room(path: Path) -> None:
     _, layout = PAGE.split("\n## Layout\n")
     room = re.search(rf"^  {room_of(path)}/.*?(?=^  \w+/|^\w)", layout, re.MULTILINE | re.DOTALL)
-    assert room, "no such room"
-    assert re.search(rf"\b{path.stem}\b", room[0])
+    assert room, "its room is not in the Layout of the page"
+    assert re.search(rf"\b{path.stem}\b", room[0]), "name it in the Layout of the page"
 
 
 def loaded_with(path: Path) -> list[ast.stmt]:
