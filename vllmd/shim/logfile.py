@@ -17,6 +17,8 @@ TIMES_S = 0.1
 NOTED_BYTES = 4096
 """Lines that were counted share one note until they are so many bytes."""
 COPY_BYTES = 256 * 1024
+_NONE = -1
+"""No descriptor: what is written to it is refused, which costs nothing else."""
 
 
 class LogFile:
@@ -119,7 +121,7 @@ class LogFile:
             self._check(now=True)
             os.fsync(self._fd)
         os.close(self._fd)
-        os.close(self._times_fd)
+        self._close_times()
 
     def _rotates(self, at: float, part: memoryview) -> bool:
         """Begin a new file if it is time; where none can be made, this one goes on until full."""
@@ -207,7 +209,7 @@ class LogFile:
         self._line_start = True
         self._period = None
         self._safe_size = self.size
-        os.close(self._times_fd)
+        self._close_times()
         self._open_times()
 
     def _open_times(self) -> None:
@@ -217,8 +219,13 @@ class LogFile:
             self._times_fd = _open(logfiles.times(self.path, self.number))
             self._times_size = os.fstat(self._times_fd).st_size
         except OSError:  # a full disk: arrival times are the lesser loss
-            self._times_fd = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-            self._times_size = 0
+            self._times_fd, self._times_size = _NONE, 0
+
+    def _close_times(self) -> None:
+        """Close it once: its number is given to the next that is opened."""
+        if self._times_fd != _NONE:
+            os.close(self._times_fd)
+            self._times_fd = _NONE
 
 
 def _open(path: str) -> int:

@@ -1,3 +1,4 @@
+import contextlib
 import errno
 import itertools
 import os
@@ -5,6 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -170,6 +172,36 @@ def test_write_goes_on_in_a_folder_that_may_not_be_looked_into_any_more(
     assert log.read_bytes() == b"one\ntwo\n"
 
 
+def test_rotate_without_a_descriptor_for_times_touches_no_other_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The number of one that was closed is the next that is opened: the engine's output, say."""
+    log = tmp_path / "a.log"
+    file = LogFile(str(log), rotation())
+    write(file, b"one\n")
+    real = os.open
+
+    def no_descriptor(path: str, *more: Any) -> int:
+        if path == os.devnull or path.endswith(".times"):
+            raise OSError(errno.ENFILE, os.strerror(errno.ENFILE), path)
+        return real(path, *more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", no_descriptor)
+        with contextlib.suppress(OSError):
+            file.rotate()
+    others = [os.open(tmp_path / f"other{n}", os.O_RDWR | os.O_CREAT) for n in range(3)]
+    write(file, b"two\n")
+    file.rotate()
+    write(file, b"three\n")
+    file.close()
+    assert [os.fstat(each).st_size for each in others] == [0, 0, 0]
+    for each in others:
+        os.close(each)
+        (tmp_path / f"other{others.index(each)}").unlink()
+    assert on_disk(log) == {".000001": b"one\n", ".000002": b"two\n", "": b"three\n"}
+
+
 def test_write_of_yesterday_s_file_begins_a_new_one(tmp_path: Path) -> None:
     log = tmp_path / "a.log"
     log.write_bytes(b"old\n")
@@ -219,7 +251,7 @@ def test_write_what_could_not_be_rescued_is_tried_again_and_is_there_once(
     monkeypatch.setattr(os, "write", full)
     with pytest.raises(OSError, match="No space"):
         write(file, b"after\n")
-    left += [99, 99]
+    left += [99, 99, 99]  # the times of lines too, unless they got the number of the old file
     write(file, b"after\n")
     assert log.read_bytes() == b"here\nafter\n"
 
