@@ -204,7 +204,7 @@ reliability: integration engine ## renew docs/reliability.md from what these tes
 
 # not a part of `make test`: it takes as long as all of that
 mutants: $(VENV)/developed ## small mistakes in the riskiest files: does a test see each? COUNT=100 SEED=…
-	@$(BIN)/python tools/mutants.py --count $(or $(COUNT),100) $(if $(SEED),--seed $(SEED))
+	@PYTHONPATH=. $(BIN)/python tools/mutants.py --count $(or $(COUNT),100) $(if $(SEED),--seed $(SEED))
 
 # not a part of `make test`: it is a share, and no limit
 failures: $(VENV)/developed ## failures that people have, provoked on a real vLLM: does `vllmd why` name them? (needs root)

@@ -14,7 +14,6 @@ import difflib
 import hashlib
 import itertools
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -27,6 +26,8 @@ from pathlib import Path
 from queue import SimpleQueue
 
 import attrs
+
+from tools.tree import copy_tree
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "tests" / "mutants"
@@ -215,19 +216,9 @@ class Bench:
     def __init__(self, folder: Path, jobs: int) -> None:
         self._free: SimpleQueue[Path] = SimpleQueue()
         self._limits: dict[tuple[str, ...], float] = {}
-        listed = subprocess.run(
-            ["git", "ls-files", "-co", "--exclude-standard"],
-            cwd=ROOT,
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout.splitlines()
         for number in range(jobs):
             copy = folder / str(number)
-            for name in listed:
-                if (ROOT / name).is_file():
-                    (copy / name).parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copy2(ROOT / name, copy / name, follow_symlinks=False)
+            copy_tree(copy)
             self._free.put(copy)
         probe = ["unshare", *_APART, "true"]
         self._apart = subprocess.run(probe, capture_output=True, check=False).returncode == 0

@@ -9,10 +9,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import zlib
 from pathlib import Path
 
-from vllmd.demo.real import cache_dir
+from tests.helpers.rootfs import archive, unpack
+from tools.tree import copy_tree
 
 ROOT = Path(__file__).parents[1]
 ENTER = ROOT / "tools" / "other_python.sh"
@@ -33,29 +33,6 @@ TESTS = (
 )
 NOT_OF_IT = "tests/unit/test_copyright.py::test_the_file_is_what_the_tool_writes"
 """The file is made of the packages that the lock has for the Python of a release, Debian 12's."""
-
-
-def archive(suite: str) -> Path:
-    """Return the root file system of a Debian with what the tests run; made once."""
-    made = cache_dir() / "rootfs" / f"tests-{suite}-{zlib.crc32(INCLUDE.encode()):08x}.tar"
-    if not made.exists():
-        made.parent.mkdir(parents=True, exist_ok=True)
-        partial = made.with_name(f"{made.stem}.partial.tar")
-        options = ["--variant=minbase", f"--include={INCLUDE}", suite, str(partial)]
-        subprocess.run(["mmdebstrap", "--quiet", *options], check=True)
-        partial.rename(made)
-    return made
-
-
-def place(root: Path) -> None:
-    """Copy the tree, without what git ignores."""
-    words = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(words, cwd=ROOT, check=True, capture_output=True).stdout
-    for name in filter(None, listed.decode().split("\0")):
-        source, target = ROOT / name, root / INSIDE / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_symlink() or source.exists():
-            shutil.copy2(source, target, follow_symlinks=False)
 
 
 def install(root: Path, version: str) -> None:
@@ -95,8 +72,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="other-python-", dir="/var/tmp") as folder:
         root = Path(folder)
         root.chmod(0o755)
-        subprocess.run(["tar", "-x", "-f", str(archive(suite)), "-C", str(root)], check=True)
-        place(root)
+        unpack(archive(f"tests-{suite}", INCLUDE, suite, f"--include={INCLUDE}"), root)
+        copy_tree(root / INSIDE)
         install(root, version)
         enter(root, ".venv/bin/python", "--version")
         tests = [".venv/bin/python", "-m", "pytest", *TESTS, "--deselect", NOT_OF_IT]

@@ -9,13 +9,12 @@ import shlex
 import shutil
 import subprocess
 import sys
-import zlib
 from pathlib import Path
 
 import attrs
 
+from tests.helpers.rootfs import archive, unpack
 from tests.helpers.site import needs
-from vllmd.demo.real import cache_dir
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "packaging" / "container" / "Containerfile"
@@ -62,7 +61,7 @@ def build(folder: Path) -> None:
     """Make the stage on BASE, as `root` below `folder`."""
     root = folder / "making"
     root.mkdir()
-    subprocess.run(["tar", "-x", "-f", str(debian()), "-C", str(root)], check=True)
+    unpack(debian(), root)
     for word, rest in last_stage():
         if word == "COPY":
             _copy(shlex.split(rest), root)
@@ -96,16 +95,8 @@ def parts(site: Path) -> None:
 
 
 def debian() -> Path:
-    """Return a Debian as the slim image has it; it is cached outside the checkout."""
+    """Return a Debian as the slim image has it."""
     needs("mmdebstrap")
-    kind = zlib.crc32(" ".join((INCLUDE, *SLIM)).encode())
-    made = cache_dir() / "rootfs" / f"slim-{kind:08x}.tar"
-    if not made.exists():
-        made.parent.mkdir(parents=True, exist_ok=True)
-        partial = made.with_name(f"{made.stem}.partial.tar")
-        options = ["--variant=minbase", f"--include={INCLUDE}"]
-        options += [f"--dpkgopt=path-exclude={each}" for each in SLIM]
-        command = ["mmdebstrap", *options, "bookworm", str(partial)]
-        subprocess.run(command, check=True, capture_output=True)
-        partial.rename(made)
-    return made
+    without = [f"--dpkgopt=path-exclude={each}" for each in SLIM]
+    within = " ".join((INCLUDE, *SLIM))
+    return archive("slim", within, "bookworm", f"--include={INCLUDE}", *without)

@@ -6,14 +6,16 @@
 # /srv/NAME in there, read-only.
 # GROUP is a control group of memory (version 1). Needs root.
 set -euo pipefail
+mounts=$(dirname "$(realpath "$0")")/../helpers/root_mounts.sh
 root=$1 folder=$2 group=$3
 shift 3
 echo $$ > "/sys/fs/cgroup/memory/$group/cgroup.procs"
 # shellcheck disable=SC2016
 exec unshare --cgroup --mount --pid --ipc --uts --net --fork --kill-child=SIGKILL \
   --propagation private bash -ec '
-root=$1 folder=$2 user=$3
-shift 3
+source "$1"
+root=$2 folder=$3 user=$4
+shift 4
 read -r pid _ < /proc/self/stat
 echo "$pid" > "$folder/pid"
 ip link set lo up
@@ -28,13 +30,7 @@ while read -r source name; do
 done < "$folder/volumes"
 mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
 mount -t tmpfs -o mode=775 tmpfs "$root/run/vllmd"
-mount -t tmpfs -o mode=755 tmpfs "$root/dev"
-mkdir "$root/dev/shm"
-for device in null zero full random urandom tty; do
-  touch "$root/dev/$device"
-  mount --bind "/dev/$device" "$root/dev/$device"
-done
-ln -s /proc/self/fd "$root/dev/fd"
+mount_devices "$root"
 mount -t tmpfs -o "mode=1777,size=$(cat "$folder/shm")" tmpfs "$root/dev/shm"
 mount -t sysfs -o ro sysfs "$root/sys"
 mount -t tmpfs -o mode=755 tmpfs "$root/sys/fs/cgroup"
@@ -50,4 +46,4 @@ while [[ $1 != -- ]]; do given+=("$1"); shift; done
 shift
 exec env -i "${given[@]}" setpriv --reuid ${user%:*} --regid ${user#*:} --clear-groups --no-new-privs \
   --bounding-set=-all "$@"
-' bash "$root" "$folder" "$@" < /dev/null
+' bash "$mounts" "$root" "$folder" "$@" < /dev/null

@@ -3,6 +3,7 @@
 #   boot.sh ROOTFS NAME [SOURCE:TARGET …]     folders of this host to be seen there, read-only
 # Needs root and cgroup v1 (or hybrid); ends when the system inside powers off.
 set -euo pipefail
+mounts=$(dirname "$(realpath "$0")")/../helpers/root_mounts.sh
 root=$1 name=$2
 shift 2
 for controller in cpu cpuacct cpuset memory devices freezer blkio pids systemd unified; do
@@ -17,24 +18,12 @@ done
 # shellcheck disable=SC2016
 exec unshare --cgroup --mount --pid --ipc --uts --net --fork --kill-child=SIGKILL \
   --propagation private bash -ec '
-root=$1
-shift
+source "$1"
+root=$2
+shift 2
 ip link set lo up
-mount --bind "$root" "$root"
-mount -t proc proc "$root/proc"
-mount -t sysfs sysfs "$root/sys"
-mount -t tmpfs tmpfs "$root/run"
+mount_system "$root"
 mount -t tmpfs tmpfs "$root/tmp"
-mount -t tmpfs -o mode=755 tmpfs "$root/dev"
-mkdir "$root/dev/pts" "$root/dev/shm"
-for device in null zero full random urandom tty; do
-  touch "$root/dev/$device"
-  mount --bind "/dev/$device" "$root/dev/$device"
-done
-mount -t devpts -o newinstance,ptmxmode=666 devpts "$root/dev/pts"
-ln -s pts/ptmx "$root/dev/ptmx"
-ln -s /proc/self/fd "$root/dev/fd"
-mount -t tmpfs tmpfs "$root/dev/shm"
 cgroup=$root/sys/fs/cgroup
 mount -t tmpfs -o mode=755 tmpfs "$cgroup"
 for controller in cpu cpuacct cpuset memory devices freezer blkio pids; do
@@ -57,4 +46,4 @@ pivot_root . oldroot
 umount -l /oldroot
 exec env -i container=unshare TERM=linux PATH=/usr/sbin:/usr/bin:/sbin:/bin \
   /sbin/init --log-target=console --log-level=info
-' bash "$root" "$@" < /dev/null
+' bash "$mounts" "$root" "$@" < /dev/null

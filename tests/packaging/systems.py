@@ -4,16 +4,15 @@ import os
 import shutil
 import subprocess
 import sys
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
 import attrs
 
 from tests.helpers.nvml import FakeNvml, library
+from tests.helpers.rootfs import archive, unpack
 from tests.helpers.site import needs
 from tests.helpers.wheels import wheel
-from vllmd.demo.real import cache_dir
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -52,21 +51,12 @@ class System:
         return self.root / "opt" / "t"
 
 
-def archive(suite: str, *, kernel: bool, arch: str = "amd64") -> Path:
-    """Return a root file system; it is cached outside the checkout."""
+def debian(suite: str, *, kernel: bool, arch: str = "amd64") -> Path:
+    """Return a root file system."""
     needs("mmdebstrap")
     include = INCLUDE + (KERNEL if kernel else "")
     kind = suite if arch == "amd64" else f"{suite}-{arch}"
-    made = cache_dir() / "rootfs" / f"{kind}-{zlib.crc32(include.encode()):08x}.tar"
-    if not made.exists():
-        made.parent.mkdir(parents=True, exist_ok=True)
-        partial = made.with_name(f"{made.stem}.partial.tar")
-        options = ["--variant=minbase", f"--architectures={arch}", f"--include={include}"]
-        subprocess.run(
-            ["mmdebstrap", *options, suite, str(partial)], check=True, capture_output=True
-        )
-        partial.rename(made)
-    return made
+    return archive(kind, include, suite, f"--architectures={arch}", f"--include={include}")
 
 
 def make(
@@ -84,7 +74,7 @@ def make(
     """
     patience = EMULATED_PATIENCE if kernel else 1
     unit = UNIT.format(scenario=scenario, patience=patience, brief=brief)
-    system = _unpack(folder, archive(suite, kernel=kernel), debs, unit)
+    system = _unpack(folder, debian(suite, kernel=kernel), debs, unit)
     shutil.copytree(debs / "apt", system.work / "apt")
     shutil.copy(ROOT / "packaging" / "debian" / "tests" / "serves", system.work)
     _place_gpus(system.work / "nvml")
@@ -97,14 +87,14 @@ def make(
 def make_arm64(folder: Path, suite: str, debs: Path) -> System:
     """Unpack a system for arm64 below `folder`; the kernel has to hand its programs to qemu."""
     unit = UNIT.format(scenario="arm64", patience=EMULATED_PATIENCE, brief=False)
-    return _unpack(folder, archive(suite, kernel=False, arch="arm64"), debs, unit)
+    return _unpack(folder, debian(suite, kernel=False, arch="arm64"), debs, unit)
 
 
 def _unpack(folder: Path, source: Path, debs: Path, unit: str) -> System:
     """Unpack a root file system with packages and a unit that is started last when it boots."""
     root = folder / "root"
     root.mkdir()
-    subprocess.run(["tar", "-x", "-f", str(source), "-C", str(root)], check=True)
+    unpack(source, root)
     system = System(root, folder / "console.log")
     system.work.mkdir(parents=True)
     for deb in debs.glob("*.deb"):
