@@ -49,7 +49,7 @@ def test_piuparts_passes(debs: Path, tmp_path: Path, request: pytest.FixtureRequ
     needs("piuparts")
     chroot = tmp_path / "chroot"
     chroot.mkdir()
-    with tarfile.open(systems.archive("bookworm", kernel=False)) as archive:
+    with tarfile.open(systems.debian("bookworm", kernel=False)) as archive:
         archive.extractall(chroot, filter="fully_trusted")
     where = ["--existing-chroot", str(chroot), "--distribution", "bookworm", "--no-eatmydata"]
     command = ["piuparts", *where, "--warn-on-debsums-errors", "--no-upgrade-test", str(debs / DEB)]
