@@ -72,5 +72,5 @@ class CopiedFile:
 
     def _end(self) -> None:
         if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
+            fd, self._fd = self._fd, None
+            os.close(fd)

@@ -93,7 +93,7 @@ class LogFile:
                 os.rename(self.path, logfiles.rotated(self.path, self.number))
             os.rename(fresh, self.path)
         except OSError:
-            os.close(fd)
+            _close(fd)
             raise
         self.rotations += 1
         self._take(fd)
@@ -120,7 +120,7 @@ class LogFile:
         with contextlib.suppress(OSError):
             self._check(now=True)
             os.fsync(self._fd)
-        os.close(self._fd)
+        _close(self._fd)
         self._close_times()
 
     def _rotates(self, at: float, part: memoryview) -> bool:
@@ -183,8 +183,9 @@ class LogFile:
                 if ours.st_nlink == 0:
                     self._copy_deleted(fd)
             except OSError:
-                os.ftruncate(fd, 0)
-                os.close(fd)
+                with contextlib.suppress(OSError):
+                    os.ftruncate(fd, 0)
+                _close(fd)
                 raise
             self._take(fd)
         self._checked_at, self._safe_size = at, self.size
@@ -199,7 +200,7 @@ class LogFile:
             position += len(block)
 
     def _take(self, fd: int) -> None:
-        os.close(self._fd)
+        _close(self._fd)
         self._fd = fd
         self.size = self._safe_size = os.fstat(fd).st_size
         self._begin()
@@ -224,8 +225,17 @@ class LogFile:
     def _close_times(self) -> None:
         """Close it once: its number is given to the next that is opened."""
         if self._times_fd != _NONE:
-            os.close(self._times_fd)
+            _close(self._times_fd)
             self._times_fd = _NONE
+
+
+def _close(fd: int) -> None:
+    """Close a file; a disk that says only now that it is full has it closed all the same.
+
+    Source: close(2), on errors: the descriptor is free, and must not be closed again.
+    """
+    with contextlib.suppress(OSError):
+        os.close(fd)
 
 
 def _open(path: str) -> int:

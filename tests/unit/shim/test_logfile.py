@@ -172,6 +172,33 @@ def test_write_goes_on_in_a_folder_that_may_not_be_looked_into_any_more(
     assert log.read_bytes() == b"one\ntwo\n"
 
 
+def test_rotate_on_a_disk_that_refuses_at_the_close_closes_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server of files says so late that it is full; closed it is all the same: close(2)."""
+    log = tmp_path / "a.log"
+    file = LogFile(str(log), rotation())
+    write(file, b"one\n")
+    real = os.close
+
+    def full(fd: int) -> None:
+        real(fd)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "close", full)
+        with contextlib.suppress(OSError):
+            file.rotate()
+    others = [os.open(tmp_path / f"other{n}", os.O_RDWR | os.O_CREAT) for n in range(3)]
+    write(file, b"two\n")
+    assert [os.fstat(each).st_size for each in others] == [0, 0, 0]
+    file.close()
+    for number, each in enumerate(others):
+        os.close(each)
+        (tmp_path / f"other{number}").unlink()
+    assert on_disk(log) == {".000001": b"one\n", "": b"two\n"}
+
+
 def test_rotate_without_a_descriptor_for_times_touches_no_other_s(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
