@@ -34,7 +34,7 @@ _STRONG_NAME = re.compile(
 _LABEL = re.compile(r"(?:\*\*|__)[\w /()-]{1,40}(?::(?:\*\*|__)|(?:\*\*|__):?)\s+")
 """What a note puts before what it quotes: ``**Error:**``."""
 _OPENED = re.compile(rf"[`\"'“(*](?P<said>(?:{_SHOWS.pattern}).*)$")
-_SPAN = re.compile(r"(`+)(?P<said>[^`].*?)\1")
+_SPAN = re.compile(r"(?<!`)(`{1,3})(?!`)(?P<said>.+?)\1(?!`)")
 _ESCAPED = re.compile(r"\\\[[\w./]+\.py:\d+\\\]")
 _ESCAPE = re.compile(r"\\([\[\]_*<>#|`~-])")
 _WITHIN = re.compile(
@@ -46,6 +46,8 @@ _ROW_OF_HEADS = re.compile(r"\s*\|?\s*:?-{3,}:?\s*(?:\|\s*:?-{3,}:?\s*)+\|?\s*$"
 """What is under the heads of a table."""
 _ERROR = re.compile(r" (?:ERROR|CRITICAL) ")
 _HALF = 0.5
+LONGEST = 4000
+"""Characters of a line that is looked into: what a person wrote is shorter."""
 
 
 def unmarked(lines: Sequence[str]) -> Sequence[str]:
@@ -65,7 +67,7 @@ def _is_of_a_log(line: str) -> bool:
 
 
 def _is_evidence(line: str) -> bool:
-    if _is_of_a_log(line):
+    if len(line) > LONGEST or _is_of_a_log(line):
         return True
     return _RECORD.match(line) is not None or _SHOWS.match(line) is not None
 
@@ -121,7 +123,8 @@ def _unquoted(lines: Sequence[str]) -> Sequence[str]:
 
 def _quotation(line: str, *, in_log: bool) -> Iterator[str]:
     """Yield a line; of a quotation of a log what it quotes, of one in a log nothing that shows."""
-    inside = _QUOTED.sub("", line, count=1) if line[:1] == ">" else line
+    quoted = line[:1] == ">" and len(line) <= LONGEST
+    inside = _QUOTED.sub("", line, count=1) if quoted else line
     if inside is line or _is_of_a_log(inside) or inside[:1] == " ":
         yield inside
     elif not _is_evidence(inside):
@@ -136,7 +139,7 @@ def _plain(line: str, *, in_table: bool, in_log: bool) -> Iterator[str]:
     A row of a table that shows nothing is no line of a log. Where there is a log, a sentence that
     quotes an error is no evidence: it may be a model's answer.
     """
-    if "`" not in line and line[:1].isalpha() and "<" not in line:
+    if len(line) > LONGEST or ("`" not in line and line[:1].isalpha() and "<" not in line):
         yield line
         return
     if "<" in line:
@@ -190,5 +193,5 @@ def _without_strong(text: str) -> str:
 
 def _within(line: str) -> str:
     """Return the exception that a sentence ends with, where no line is one by itself."""
-    found = _WITHIN.match(line)
+    found = _WITHIN.match(line) if len(line) <= LONGEST else None
     return found["said"] if found is not None else line

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from vllmd.engine.log_reading.markdown import unmarked
+from vllmd.engine.log_reading.markdown import LONGEST, unmarked
 
 _OWN = r"\([A-Za-z][\w ]* pid=\d+\) "
 _LEVEL = r"(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)"
@@ -47,6 +47,9 @@ def unpasted(lines: Sequence[str]) -> Sequence[str]:
 
 def _frames(line: str) -> Iterator[str]:
     """Yield the frames of a traceback that was put on one line, or written in another form."""
+    if len(line) > LONGEST:
+        yield line
+        return
     if (short := _SHORT_FRAME.match(line)) is not None:
         yield f'  File "{short["file"]}", line {short["line"]}, in {short["function"]}'
         return

@@ -1,6 +1,8 @@
+import time
+
 import pytest
 
-from vllmd.engine.log_reading.markdown import unmarked
+from vllmd.engine.log_reading.markdown import LONGEST, unmarked
 from vllmd.engine.offline_diagnosis import diagnose_output
 
 SAID = "ValueError: fp8_e5m2 kv-cache is not supported with fp8 checkpoints."
@@ -153,3 +155,12 @@ def test_a_quotation_between_the_lines_of_a_log_shows_nothing_but_a_log() -> Non
     log = ["INFO 10-21 00:35:03 [llm.py:9] x", f"> {SAID}", f"> {RECORD}", "more", "and more"]
     assert list(unmarked(log)) == [log[0], RECORD, "more", "and more"]
     assert list(unmarked([f"> {SAID}", "more", "and more"])) == [SAID, "more", "and more"]
+
+
+@pytest.mark.parametrize("piece", ["`", "`a ", "(", "a.", "> ", "**", "| a ", "Ab", "a: ", "<"])
+def test_a_long_line_is_looked_at_in_bounded_time(piece: str) -> None:
+    for size in (LONGEST, 100 * LONGEST):
+        line = f"x {piece * (size // len(piece))}"
+        began = time.process_time()
+        assert list(unmarked([line] * 5)) == [line] * 5
+        assert time.process_time() - began < 1
