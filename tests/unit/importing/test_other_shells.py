@@ -26,7 +26,13 @@ def test_script_that_no_shell_runs_which_is_read_is_named(
     "first",
     [
         *("#!/bin/sh -e", "#!/usr/bin/env bash", "#!/usr/bin/env -S bash -x", "#!/bin/zsh", ""),
-        *("#!/usr/bin/with-contenv bash", "#!/bin/busybox ash", "# fish", "#!/sbin/openrc-run"),
+        *(
+            "#!/usr/bin/with-contenv bash",
+            "#!/bin/busybox ash",
+            "# fish",
+            "#!/sbin/openrc-run",
+            "#!/bin/mksh",
+        ),
     ],
 )
 def test_script_of_a_shell_that_is_read_is_none(first: str) -> None:
