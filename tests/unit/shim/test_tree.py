@@ -50,7 +50,9 @@ def test_tree_is_not_empty_because_it_cannot_be_read(
     spawn: Spawn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The API server is gone, its core lives, and the host has no descriptor left."""
-    tree = spawn("/bin/sh", "-c", "sleep 60 & exit 3")
+    tree = spawn(
+        "/bin/sh", "-c", "sleep 60 & until grep -q sleep /proc/$!/comm; do :; done; exit 3"
+    )
     wait_for("its end", lambda: (stat := proc.read_stat(tree.pid)) and stat.is_zombie)
 
     def no_descriptor(path: str, *_: object) -> None:

@@ -65,6 +65,7 @@ def test_depth_is_bounded() -> None:
         found("(" * 5000 + "a" + ")" * 5000)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "text",
     [
