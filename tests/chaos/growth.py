@@ -1,5 +1,6 @@
 """What a daemon has, sampled: memory, descriptors, threads, series, and its files."""
 
+import glob
 import os
 import signal
 import time
@@ -61,11 +62,12 @@ def pss_mb(pid: int) -> float:
 
 def _size(folder: Path, pattern: str) -> int:
     total = 0
-    for path in folder.glob(pattern):
+    # not Path.glob: that fails where a folder is removed meanwhile, as the oldest incidents are
+    for path in glob.iglob(str(folder / pattern), recursive=True):
         try:
-            total += path.stat().st_size
+            total += os.stat(path).st_size
         except OSError:
-            continue  # it was removed meanwhile
+            continue
     return total
 
 
