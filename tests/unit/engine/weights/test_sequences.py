@@ -108,7 +108,9 @@ class World:
         elif event == "another daemon":
             await self.scene.supervisor.saved()
             await self.end()
+            last = self.scene
             self.begin()
+            self.scene.goes_on_from(last)
         elif event == "time":
             await self.passes(30)
         elif kept is not None:
