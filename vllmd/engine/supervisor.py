@@ -124,7 +124,8 @@ class Supervisor(GroupedEngine):
 
     async def run(self) -> None:
         """Keep the engine as it is wanted until `close` or `leave`."""
-        await self._state.read_kept(self._settings.context.within)
+        context = self._settings.context
+        await context.load_slots.in_order(self._state.read_kept(context.within))
         known = self._state.known
         known.last_exit = known.last_exit or self._parts.runs.last_end()
         while not await self._has_left():

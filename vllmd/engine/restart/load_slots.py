@@ -7,7 +7,7 @@ memory while there is room for another.
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 
 import attrs
 
@@ -55,6 +55,22 @@ class LoadSlots:
     def __init__(self) -> None:
         self._loading: dict[str, LoadingEngine] = {}
         self._changed = asyncio.Event()
+        self._begun_last: asyncio.Event | None = None
+
+    async def in_order(self, work: Awaitable[None]) -> None:
+        """Wait for what is read before a first load, and until those who began before have theirs.
+
+        So engines load in the order of the configuration, whichever file is read first. `work` has
+        an end: one whose disk hangs holds up the others no longer.
+        """
+        before, done = self._begun_last, asyncio.Event()
+        self._begun_last = done
+        try:
+            await work
+            if before is not None:
+                await before.wait()
+        finally:
+            done.set()
 
     def ahead_of(
         self, name: str, gpus: frozenset[str] | None

@@ -273,3 +273,49 @@ async def test_wait_that_is_cancelled_leaves_nothing_behind() -> None:
     await asyncio.gather(task, return_exceptions=True)
     await settle()
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_in_order_whichever_file_is_read_first() -> None:
+    """So that of engines which share a GPU in turns the last of the file stays awake."""
+    load_slots, read = LoadSlots(), [asyncio.Event() for _ in range(4)]
+    order: list[int] = []
+
+    async def begins(number: int) -> None:
+        async def reads() -> None:
+            await read[number].wait()
+            if number == 2:
+                raise OSError
+
+        try:
+            await load_slots.in_order(reads())
+        except OSError:
+            return
+        order.append(number)
+
+    tasks = [asyncio.create_task(begins(number)) for number in range(4)]
+    await settle()
+    read[3].set()
+    read[1].set()
+    await settle()
+    assert order == []
+    read[0].set()
+    await settle()
+    assert order == [0, 1]
+    read[2].set()
+    await asyncio.gather(*tasks)
+    assert order == [0, 1, 3]
+
+
+async def test_in_order_waits_for_no_one_who_was_cancelled() -> None:
+    load_slots, never = LoadSlots(), asyncio.Event()
+
+    async def reads() -> None:
+        await never.wait()
+
+    first = asyncio.create_task(load_slots.in_order(reads()))
+    await settle()
+    second = asyncio.create_task(load_slots.in_order(asyncio.sleep(0)))
+    await settle()
+    assert not second.done()
+    first.cancel()
+    await asyncio.wait_for(second, 5)
