@@ -173,7 +173,7 @@ def shown(numbers: range) -> bytes:
     return b"".join(b"chat | %03d\n" % number for number in numbers)
 
 
-@pytest.mark.parametrize("begin", [0, 8, 16, 24, 32])
+@pytest.mark.parametrize("begin", [0, 8, 16, 24, 32, 36])
 def test_send_after_a_daemon_that_was_killed_goes_on_behind_what_came_out(
     tmp_path: Path, begin: int
 ) -> None:

@@ -31,7 +31,7 @@ AT_ONCE_BYTES = 64 * MIB
 ever. Not so many blocks: between parts that are passed over they may be small.
 """
 Listener = Callable[[bytes, Position], None]
-"""Takes whole lines of a log, and where they begin in it."""
+"""Takes whole lines of a log, and where they begin in it; none at the first look."""
 
 
 @attrs.frozen
@@ -89,6 +89,7 @@ class EngineOutput:
         self._shim = ShimStatus(self._socket)
         self._all_read = False
         """Whether the last look came to the end of the log."""
+        self._looked = False
         self._compressor = Compressor(self._log)
         self._used_bytes = 0
         self._last_line_at: float | None = None
@@ -113,6 +114,10 @@ class EngineOutput:
         if self._kept_before is not None:
             self._errors.keep_again(self._kept_before, self._read_at)
             self._kept_before = None
+        if not self._looked:  # what the daemon before had handed over, and did not come out
+            self._looked = True
+            for listener in self._listeners:
+                listener(b"", reader.position)
         left = AT_ONCE_BYTES
         while left > 0:
             try:

@@ -81,6 +81,23 @@ def test_look_after_an_absence_goes_on_where_the_daemon_before_was(place: Place)
     assert place.heard == [INFO[:-1], ERROR[:-1], INFO[:-1]]
 
 
+def test_first_look_says_where_it_is_also_when_nothing_new_comes(place: Place) -> None:
+    """Else what a daemon had handed over when it was killed would wait for the next line."""
+    first = place.follow()
+    place.prints(INFO)
+    first.look()
+    first.close()
+    told: list[tuple[bytes, Position]] = []
+    second = place.follow()
+    second.configure(ROTATION, [lambda block, begin: told.append((block, begin))])
+    second.look()
+    second.look()
+    place.prints(ERROR)
+    second.look()
+    end = Position(1, len(INFO))
+    assert told == [(b"", end), (ERROR, end)]
+
+
 def test_look_reads_to_the_end_however_many_parts_its_shim_has_counted(place: Place) -> None:
     output = place.follow()
     output.configure(ROTATION, ())
