@@ -342,7 +342,7 @@ def test_shim_puts_nothing_back_into_a_folder_in_which_another_began(tmp_path: P
 
 
 def test_shim_keeps_its_connection_in_one_place_only(shim: Shim) -> None:
-    shim.start("sleep", "60")
+    shim.start("/bin/sleep", "60")
     assert shim.connection.read() == b""
     open_files = Path("/proc", str(shim.process.pid), "fd")
     assert os.readlink(open_files / "0") == "/dev/null"
