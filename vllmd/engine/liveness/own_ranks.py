@@ -1,8 +1,8 @@
 """The data parallel ranks of an engine of one host: does each answer? See `rank_probe.py`."""
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 from vllmd.config.model import LivenessConfig
 from vllmd.engine.answers import Answers
@@ -13,6 +13,8 @@ from vllmd.engine.liveness.rank_work import RankLooks
 from vllmd.engine.liveness.reading import PageAnswer, ProcessActivity, Reading
 from vllmd.engine.liveness.stall_detector import Assessment, Verdict
 from vllmd.util.loop_lag import LoopLag
+
+T = TypeVar("T")
 
 
 class OwnRanks:
@@ -72,29 +74,25 @@ class OwnRanks:
     async def _ask(self, rank: int) -> str | None:
         """Ask one rank; one that is slow is taken for a client's request after a while."""
         assert self._asked is not None
-        asking = asyncio.ensure_future(self._asked.ask(rank))
-        self._steps += 1
-        problem: str | None = "given up"
-        try:
-            await self._is_in_flight(asking)
-            problem = await asking
-        finally:
-            asking.cancel()
-            self._steps -= problem is not None  # it made none
-        return problem
+        return await self._counted(self._asked.ask(rank), lambda problem: problem is None)
 
     async def _heeds(self, count: int) -> bool | None:
         """Ask whether a request goes to the rank that it names; one that does not is answered."""
         assert self._asked is not None
-        asking = asyncio.ensure_future(self._asked.heeds(count))
+        return await self._counted(self._asked.heeds(count), lambda heeds: heeds is False)
+
+    async def _counted(self, question: Awaitable[T], made_step: Callable[[T], bool]) -> T:
+        """Return the answer; a step is counted as ours while it may be made, and if it was."""
+        asking = asyncio.ensure_future(question)
         self._steps += 1
-        found: bool | None = None
+        is_ours = False
         try:
             await self._is_in_flight(asking)
             found = await asking
+            is_ours = made_step(found)
         finally:
             asking.cancel()
-            self._steps -= found is not False  # it made none
+            self._steps -= not is_ours
         return found
 
     async def _is_in_flight(self, asking: "asyncio.Future[Any]") -> None:
