@@ -21,6 +21,37 @@ from vllmd.shim.record import read_record
 from vllmd.util.disk_thread import DiskThread, Work
 
 
+class Gate:
+    """Holds up who passes it until it is opened."""
+
+    def __init__(self) -> None:
+        self._came, self._opened = asyncio.Event(), asyncio.Event()
+
+    async def passes(self) -> None:
+        self._came.set()
+        await self._opened.wait()
+
+    async def is_red_until_opened(self, scene: Scene) -> None:
+        """Wait until somebody is held up; the engine takes no requests meanwhile."""
+        await asyncio.wait_for(self._came.wait(), 5)
+        assert not scene.supervisor.status.up
+        assert ready([scene.supervisor.status]).status_code == 503
+        self._opened.set()
+
+
+@pytest.fixture
+def gate_of_kill(monkeypatch: pytest.MonkeyPatch) -> Gate:
+    """What a run left is ended once this is opened."""
+    gate = Gate()
+
+    async def slow(run: RunRecord) -> list[str]:
+        await gate.passes()
+        return []
+
+    monkeypatch.setattr(orphans, "kill", slow)
+    return gate
+
+
 async def test_run_exit_at_the_moment_of_close_waits_for_no_pause(tmp_path: Path) -> None:
     async with running(Scene(tmp_path)) as scene:
         await scene.until_state(State.READY)
@@ -112,11 +143,10 @@ async def test_run_that_has_ended_is_red_while_it_is_looked_into_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a busy host that takes seconds, in which a balancer was told that it serves."""
-    explain, asked, go_on = Runs.explain, asyncio.Event(), asyncio.Event()
+    explain, gate = Runs.explain, Gate()
 
     async def slow(runs: Runs, ended: Exit, run: RunRecord | None) -> tuple[Exit, list[str]]:
-        asked.set()
-        await go_on.wait()
+        await gate.passes()
         return await explain(runs, ended, run)
 
     monkeypatch.setattr(Runs, "explain", slow)
@@ -124,63 +154,39 @@ async def test_run_that_has_ended_is_red_while_it_is_looked_into_why(
         await scene.until_state(State.READY)
         assert scene.supervisor.status.up
         await scene.spawner.last.end(1)
-        await asyncio.wait_for(asked.wait(), 5)
-        assert not scene.supervisor.status.up
-        assert ready([scene.supervisor.status]).status_code == 503
-        go_on.set()
+        await gate.is_red_until_opened(scene)
         await scene.until_state(State.BACKOFF)
         assert not scene.supervisor.status.is_over
 
 
 async def test_run_whose_shim_was_killed_is_red_while_what_it_left_is_ended(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, gate_of_kill: Gate
 ) -> None:
     """A process that cannot be killed keeps it there until a reboot."""
-    asked, go_on = asyncio.Event(), asyncio.Event()
-
-    async def slow(run: RunRecord) -> list[str]:
-        asked.set()
-        await go_on.wait()
-        return []
-
-    monkeypatch.setattr(orphans, "kill", slow)
     async with running(Scene(tmp_path)) as scene:
         await scene.until_state(State.READY)
         shim = scene.spawner.last
         shim.process.kill()
         shim.process.wait(5)
         shim.vanish()
-        await asyncio.wait_for(asked.wait(), 5)
-        assert not scene.supervisor.status.up
-        assert ready([scene.supervisor.status]).status_code == 503
-        go_on.set()
+        await gate_of_kill.is_red_until_opened(scene)
         await scene.until_state(State.BACKOFF)
         assert dict(scene.supervisor.status.exits) == {("shim_lost", False): 1}
 
 
 async def test_run_found_without_its_shim_is_not_ready_while_what_it_left_is_ended(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, gate_of_kill: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its connection ended, the shim still seemed to live, and then it was gone."""
-    asked, go_on = asyncio.Event(), asyncio.Event()
-
-    async def slow(run: RunRecord) -> list[str]:
-        asked.set()
-        await go_on.wait()
-        return []
 
     async def lives(*_: object) -> bool:
         return True
 
-    monkeypatch.setattr(orphans, "kill", slow)
     monkeypatch.setattr(Runs, "lives_on", lives)
     async with running(Scene(tmp_path)) as scene:
         await scene.until_state(State.READY)
         scene.spawner.last.vanish()
-        await asyncio.wait_for(asked.wait(), 5)
-        assert not scene.supervisor.status.up
-        assert ready([scene.supervisor.status]).status_code == 503
-        go_on.set()
+        await gate_of_kill.is_red_until_opened(scene)
         await scene.until(lambda: scene.supervisor.status.up)
         assert len(scene.spawner.shims) == 2
 

@@ -103,10 +103,8 @@ async def test_refusal_stays_on_the_page_while_a_member_has_not_read_it(
     assert made.head.page().refused is None
 
 
-async def test_page_of_before_a_wish_refuses_the_one_before(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """What was in the way is gone meanwhile, and the head's next page will say so."""
+async def refused(monkeypatch: pytest.MonkeyPatch) -> Grouped:
+    """Return a group whose head has refused a member's restart, which has heard of it."""
     made = Grouped()
     await made.serving()
     refuses(monkeypatch)
@@ -114,6 +112,14 @@ async def test_page_of_before_a_wish_refuses_the_one_before(
     made.hear(0, 1)
     made.hear(1, 0)
     assert made.member.status().refused is not None
+    return made
+
+
+async def test_page_of_before_a_wish_refuses_the_one_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What was in the way is gone meanwhile, and the head's next page will say so."""
+    made = await refused(monkeypatch)
     made.clock.now += 10
     made.member.wished("restart")
     made.member.decide()
@@ -127,13 +133,7 @@ async def test_restart_that_is_asked_for_again_at_once_is_not_refused_by_the_ref
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The head asks each five seconds, and may not have seen that there was no wish in between."""
-    made = Grouped()
-    await made.serving()
-    refuses(monkeypatch)
-    made.member.wished("restart")
-    made.hear(0, 1)
-    made.hear(1, 0)
-    assert made.member.status().refused is not None
+    made = await refused(monkeypatch)
     monkeypatch.undo()
     made.member.wished("restart")
     assert made.member.pause_s == FAST_S

@@ -3,7 +3,7 @@ import errno
 import itertools
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -172,6 +172,18 @@ def test_write_goes_on_in_a_folder_that_may_not_be_looked_into_any_more(
     assert log.read_bytes() == b"one\ntwo\n"
 
 
+@contextlib.contextmanager
+def descriptors_of_others(folder: Path) -> Iterator[None]:
+    """Open some files, which take the free numbers: at the end nothing was written to them."""
+    paths = [folder / f"other{n}" for n in range(3)]
+    others = [os.open(path, os.O_RDWR | os.O_CREAT) for path in paths]
+    yield
+    assert [os.fstat(each).st_size for each in others] == [0, 0, 0]
+    for path, each in zip(paths, others, strict=True):
+        os.close(each)
+        path.unlink()
+
+
 def test_rotate_on_a_disk_that_refuses_at_the_close_closes_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -189,13 +201,9 @@ def test_rotate_on_a_disk_that_refuses_at_the_close_closes_once(
         patch.setattr(os, "close", full)
         with contextlib.suppress(OSError):
             file.rotate()
-    others = [os.open(tmp_path / f"other{n}", os.O_RDWR | os.O_CREAT) for n in range(3)]
-    write(file, b"two\n")
-    assert [os.fstat(each).st_size for each in others] == [0, 0, 0]
-    file.close()
-    for number, each in enumerate(others):
-        os.close(each)
-        (tmp_path / f"other{number}").unlink()
+    with descriptors_of_others(tmp_path):
+        write(file, b"two\n")
+        file.close()
     assert on_disk(log) == {".000001": b"one\n", "": b"two\n"}
 
 
@@ -217,15 +225,11 @@ def test_rotate_without_a_descriptor_for_times_touches_no_other_s(
         patch.setattr(os, "open", no_descriptor)
         with contextlib.suppress(OSError):
             file.rotate()
-    others = [os.open(tmp_path / f"other{n}", os.O_RDWR | os.O_CREAT) for n in range(3)]
-    write(file, b"two\n")
-    file.rotate()
-    write(file, b"three\n")
-    file.close()
-    assert [os.fstat(each).st_size for each in others] == [0, 0, 0]
-    for each in others:
-        os.close(each)
-        (tmp_path / f"other{others.index(each)}").unlink()
+    with descriptors_of_others(tmp_path):
+        write(file, b"two\n")
+        file.rotate()
+        write(file, b"three\n")
+        file.close()
     assert on_disk(log) == {".000001": b"one\n", ".000002": b"two\n", "": b"three\n"}
 
 

@@ -45,17 +45,23 @@ async def proven(port: int, tmp_path: Path, clock: FakeClock, **more: object) ->
     return task.result()
 
 
-async def test_clean_up_nothing_in_the_way_takes_no_time(tmp_path: Path) -> None:
-    task = clean_up(
-        "127.0.0.1",
-        free_port(),
+async def cleaned(
+    folder: Path, host: str = "127.0.0.1", port: int | None = None, *, ipc: str = "ipc"
+) -> CleanupResult:
+    """Clean up after a run that began now, of which nothing is in the way."""
+    return await clean_up(
+        host,
+        free_port() if port is None else port,
         since=time.time(),
-        ipc=tmp_path / "ipc",
-        shared_memory=tmp_path / "shm",
+        ipc=folder / ipc,
+        shared_memory=folder / "shm",
         clock=FakeClock(),
         holders=EngineGpus().holders,
     )
-    assert await task == CleanupResult()
+
+
+async def test_clean_up_nothing_in_the_way_takes_no_time(tmp_path: Path) -> None:
+    assert await cleaned(tmp_path) == CleanupResult()
 
 
 @pytest.mark.parametrize(("host", "aside"), [("gpu1.example", True), ("::1", False)])
@@ -69,15 +75,7 @@ async def test_clean_up_a_name_server_that_hangs_holds_nobody_up(
         return True
 
     monkeypatch.setattr(cleanup, "port_free", look)
-    await clean_up(
-        host,
-        8000,
-        since=time.time(),
-        ipc=tmp_path / "ipc",
-        shared_memory=tmp_path / "shm",
-        clock=FakeClock(),
-        holders=EngineGpus().holders,
-    )
+    await cleaned(tmp_path, host, 8000)
     assert [each is not threading.main_thread() for each in threads] == [aside]
 
 
@@ -141,15 +139,7 @@ async def test_clean_up_removes_shared_memory_of_its_folder_that_is_in_use_no_mo
     for path in (left, used):
         os.utime(path, (time.time() + 60, time.time() + 60))
     with used.open("rb"):
-        found = await clean_up(
-            "127.0.0.1",
-            free_port(),
-            since=time.time(),
-            ipc=tmp_path / "ipc",
-            shared_memory=tmp_path / "shm",
-            clock=FakeClock(),
-            holders=EngineGpus().holders,
-        )
+        found = await cleaned(tmp_path)
     assert found.removed == (str(left),)
     assert used.exists()
 
@@ -179,15 +169,7 @@ async def test_clean_up_leaves_shared_memory_that_others_may_use_who_cannot_be_s
     hidden_here = functools.partial(cleanup._others_are_hidden, str(tmp_path))
     monkeypatch.setattr(cleanup, "_others_are_hidden", hidden_here)
     # a folder of its own: the run's sockets would be in `ipc`
-    found = await clean_up(
-        "127.0.0.1",
-        free_port(),
-        since=time.time(),
-        ipc=tmp_path / "sockets",
-        shared_memory=tmp_path / "shm",
-        clock=FakeClock(),
-        holders=EngineGpus().holders,
-    )
+    found = await cleaned(tmp_path, ipc="sockets")
     assert (found.removed == ()) is hidden
     assert left.exists() is hidden
 
