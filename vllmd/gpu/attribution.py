@@ -58,11 +58,14 @@ def _note_session(session: int, engine: str, notes: GpuState) -> None:
 
 def _engine_of_session(session: int, notes: GpuState) -> str | None:
     """Return whose a session is; None if nobody's, or its id is that of a later one by now."""
-    return None if _is_another_by_now(session, notes) else notes.sessions.get(session)
+    engine, began = notes.sessions.get(session), notes.leaders.get(session)
+    if engine is None or _is_another(proc.read_stat(session), began):
+        return None
+    return engine
 
 
-def _is_another_by_now(session: int, notes: GpuState) -> bool:
-    leader, began = proc.read_stat(session), notes.leaders.get(session)
+def _is_another(leader: proc.Stat | None, began: int | None) -> bool:
+    """Tell whether the first process of a session is a later one that has its id by now."""
     return leader is not None and began is not None and leader.start_ticks != began
 
 
@@ -92,8 +95,9 @@ def forget_ended(notes: GpuState, listed: Collection[int]) -> None:
         ended = stat is None or stat.is_zombie
         if (ended and pid not in listed) or (stat and stat.start_ticks != start_ticks):
             del notes.processes[pid, start_ticks]
-    over = {session for session in notes.sessions if _is_another_by_now(session, notes)}
-    gone = {session for session in notes.sessions if proc.read_stat(session) is None}
+    leaders = {session: proc.read_stat(session) for session in notes.sessions}
+    over = {s for s, leader in leaders.items() if _is_another(leader, notes.leaders.get(s))}
+    gone = {s for s, leader in leaders.items() if leader is None}
     if gone:
         with contextlib.suppress(OSError):  # who lives is not known: nothing is forgotten yet
             over |= gone - {stat.session for stat in proc.all_processes() if not stat.is_zombie}
