@@ -108,14 +108,14 @@ def _joined(lines: Sequence[str], width: int) -> Iterator[str]:
 
 def _records(line: str) -> Iterator[str]:
     """Yield the records that were put on one line: each begins as the first one does."""
-    first = _RECORD.match(line) or _RECORD.search(line)
-    fewest = 2 if first is not None and not first.start() else 3
-    if first is None or line.count(first[0]) < fewest:
+    first = _RECORD.search(line)
+    if first is None or line.count(first[0]) < (3 if first.start() else 2):
         yield line
         return
     before, *parts = line.split(first[0])
-    if all(part.strip() for part in parts):
-        yield from (each for each in (before.rstrip(),) if each)
-        yield from (first[0] + part.rstrip() for part in parts)
-    else:
+    if not all(part.strip() for part in parts):
         yield line
+        return
+    if before.strip():
+        yield before.rstrip()
+    yield from (first[0] + part.rstrip() for part in parts)
