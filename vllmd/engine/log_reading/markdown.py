@@ -19,8 +19,9 @@ _RECORD = re.compile(
 _OF_A_LOG = ("pid=", " ERROR ", " INFO ", "Traceback (most recent", 'File "')
 """What somebody's own sentence does not have."""
 _FENCE = re.compile(r"(?P<indent>\s*)`{3,}[\w-]*\s*$")
-_TAGS = re.compile(r"^\s*(?:</?(?:details|summary|pre|code|br|p|div|blockquote)\b[^>]*>\s*)+")
-_TAGS_AFTER = re.compile(r"(?:</?(?:details|summary|pre|code|br|p|div|blockquote)\b[^>]*>\s*)+$")
+_TAG = r"</?(?:details|summary|pre|code|br|p|div|blockquote)\b[^>]*>\s*"
+_TAGS = re.compile(rf"^\s*(?:{_TAG})+")
+_TAGS_AFTER = re.compile(rf"(?:{_TAG})+$")
 _ENTITY = re.compile(r"&(?:quot|lt|gt|amp|#39|#x27|nbsp);")
 _QUOTED = re.compile(r"(?:>[ ]?)+")
 _MARK = re.compile(r"\s{0,3}(?:[-*+•]|\d{1,2}[.)]|#{1,6})\s+(?:\[[ xX]\]\s+)?")
@@ -87,22 +88,23 @@ def _fenced(lines: Sequence[str]) -> Sequence[str]:
     Without the fences, and the indent that they have in a list. What a program printed may have
     fences as well (a model's answer): around those is a log.
     """
-    fences = [(n, found) for n, line in enumerate(lines) if (found := _FENCE.match(line))]
-    if not fences:
+    fences = [_FENCE.match(line) for line in lines]
+    number = len(fences) - fences.count(None)
+    if not number:
         return lines
-    if len(fences) % 2:
-        return [line for line in lines if not _FENCE.match(line)]
+    if number % 2:
+        return [line for line, fence in zip(lines, fences, strict=True) if fence is None]
     inside: list[str] = []
-    around = list(lines[: fences[0][0]])
-    whole = list(around)
-    for number, (first, opening) in enumerate(fences[::2]):
-        last = fences[2 * number + 1][0]
-        indent = opening["indent"]
-        block = [line.removeprefix(indent) for line in lines[first + 1 : last]]
-        inside += block
-        after = fences[2 * number + 2][0] if 2 * number + 2 < len(fences) else len(lines)
-        around += lines[last + 1 : after]
-        whole += [*block, *lines[last + 1 : after]]
+    around: list[str] = []
+    whole: list[str] = []
+    opening: re.Match[str] | None = None
+    for line, fence in zip(lines, fences, strict=True):
+        if fence is not None:
+            opening = fence if opening is None else None
+            continue
+        text = line if opening is None else line.removeprefix(opening["indent"])
+        (around if opening is None else inside).append(text)
+        whole.append(text)
     if any(map(_is_of_a_log, around)):
         return whole
     shows = any(_SHOWS.match(line.lstrip()) or _ERROR.search(line) for line in inside)
