@@ -62,11 +62,12 @@ class EarlyDiagnosis:
 
     async def look(self) -> None:
         """Look at each start once; what it printed is read in a thread, as that may be much."""
-        known = {engine.name for engine in self._statuses()}
+        statuses = self._statuses()
+        known = {engine.name for engine in statuses}
         for name in (self._read.keys() | self._told.keys()) - known:  # configured no more
             self._read.pop(name, None)
             self._told.pop(name, None)
-        for engine in self._starts():
+        for engine in self._starts(statuses):
             lines = self._errors[engine.name].before(())
             read = engine.run_id, lines
             if not lines or self._read.get(engine.name) == read:
@@ -74,13 +75,14 @@ class EarlyDiagnosis:
             self._read[engine.name] = read
             found = await asyncio.to_thread(_certain, lines, self._mask)
             goes_on = any(
-                (each.name, each.run_id) == (engine.name, engine.run_id) for each in self._starts()
+                (each.name, each.run_id) == (engine.name, engine.run_id)
+                for each in self._starts(self._statuses())
             )
             if found is not None and goes_on:
                 self._tell(engine, found)
 
-    def _starts(self) -> list[EngineStatus]:
-        return [e for e in self._statuses() if e.state in UNDER_WAY and e.name in self._errors]
+    def _starts(self, statuses: Collection[EngineStatus]) -> list[EngineStatus]:
+        return [e for e in statuses if e.state in UNDER_WAY and e.name in self._errors]
 
     def _tell(self, engine: EngineStatus, found: Diagnosis) -> None:
         told = engine.run_id, found.cause
