@@ -82,9 +82,8 @@ async def clean_up(
         await clock.sleep(POLL_S)
     after_s = clock.monotonic() - began
     in_the_way = [*([await _port_taken(port)] if taken else []), *held]
-    removed: tuple[str, ...] = ()
-    removed = await _aside(
-        lambda: (*_empty(ipc), *_remove_until_gone(since, shared_memory)), removed
+    removed: tuple[str, ...] = await _aside(
+        lambda: (*_empty(ipc), *_remove_until_gone(since, shared_memory)), ()
     )
     return CleanupResult(removed, tuple(in_the_way), after_s)
 
