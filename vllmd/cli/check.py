@@ -208,6 +208,7 @@ def _not_on_these_gpus(config: Config, engines: commands.Commands) -> Iterator[C
     gpus = host.read_gpus() if ours else None
     if not gpus:
         return
+    here = HostFacts(gpus, gpu_nodes=host.gpu_nodes(), in_container=host.in_container(os.environ))
     numbers = _numbers(config)
     for name in ours:
         built, engine = engines[name], config.engines[name]
@@ -217,7 +218,7 @@ def _not_on_these_gpus(config: Config, engines: commands.Commands) -> Iterator[C
             engine,
             built.env,
             read_model(engine.model, built.env),
-            HostFacts(gpus, gpu_nodes=host.gpu_nodes(), in_container=host.in_container(os.environ)),
+            here,
             installed=record_for(program),
         )
         for finding in (*compute_capability(case), *visible_devices(case), *gpu_count(case)):
