@@ -110,13 +110,16 @@ def same_load(before: Measured, after: Measured) -> bool:
 
 
 def _failed(measured: Measured) -> float:
-    asked = measured.load.requests * len(measured.rounds)
-    return sum(each.failed for each in measured.rounds) / asked
+    return sum(each.failed for each in measured.rounds) / _asked(measured)
+
+
+def _asked(measured: Measured) -> int:
+    return measured.load.requests * len(measured.rounds)
 
 
 def _fails_more(before: Measured, after: Measured) -> bool:
     rose = _failed(after) - _failed(before)
-    counts = [m.load.requests * len(m.rounds) for m in (before, after)]
+    counts = [_asked(before), _asked(after)]
     share = sum(each.failed for m in (before, after) for each in m.rounds) / sum(counts)
     error = math.sqrt(share * (1 - share) * sum(1 / count for count in counts))
     usual = max(each.failed for each in before.rounds)
