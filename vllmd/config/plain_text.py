@@ -1,9 +1,9 @@
 """Secrets that would go to another host without TLS, where everybody on the way can read them."""
 
 from collections.abc import Iterator
+from itertools import chain
 from urllib.parse import urlsplit
 
-from vllmd.config.fleet import FleetHost
 from vllmd.config.model import Config
 from vllmd.config.problem import TableProblem
 from vllmd.config.urls import is_here
@@ -39,8 +39,8 @@ def _asked(config: Config) -> Iterator[str]:
     hosts = config.fleet.hosts
     if isinstance(hosts, str):
         yield f"the hosts of {hosts}"
+        hosts = ()
     groups = (each.group.hosts for each in config.engines.values() if each.group is not None)
-    listed: list[tuple[FleetHost, ...]] = [() if isinstance(hosts, str) else hosts, *groups]
-    for host in (host for each in listed for host in each):
+    for host in chain(hosts, *groups):
         if not is_here(host.name):
             yield str(host)
