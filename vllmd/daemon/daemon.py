@@ -360,13 +360,12 @@ class Daemon:
             OwnProcessCollector(runtime.lag),
             PartsCollector(self._parts, lambda: self._lifetime.unexpected),
         ]
-        page = MetricsPage(
-            CollectorRunner(collectors, self._clock),
-            runtime.engines.readable_sources,
-            *(self._environment.redactor.labels, self._parts.isolated),
+        engines, mask = runtime.engines, self._environment.redactor.labels
+        runner = CollectorRunner(collectors, self._clock)
+        page = MetricsPage(runner, engines.readable_sources, mask, self._parts.isolated)
+        return exporter.build(
+            statuses, page, self._status, engines.supervisors, runtime.groups.page
         )
-        supervisors = runtime.engines.supervisors
-        return exporter.build(statuses, page, self._status, supervisors, runtime.groups.page)
 
     async def events(self, wanted: EventFilter) -> list[Event]:
         """Return events of the history.
