@@ -248,7 +248,7 @@ class Case:
     @property
     def _gpus(self) -> Sequence[GpuFacts]:
         """The GPUs that it would use."""
-        return self.seen.gpus[: self.gpu_count] or (self.host.gpus or ())[: self.gpu_count]
+        return (self.seen.gpus or self.host.gpus or ())[: self.gpu_count]
 
     @cached_property
     def seen(self) -> SeenGpus:

@@ -37,7 +37,7 @@ def devices(case: Case) -> Iterator[Finding]:
             "a confined service may not run.",
             GIVE_IT if host.in_container else made,
         )
-    whole = sum(not gpu.parent for gpu in host.gpus or ())
+    whole = _whole(case)
     if host.gpu_nodes and host.gpu_nodes < whole:
         yield Finding(
             "devices",
@@ -46,6 +46,11 @@ def devices(case: Case) -> Iterator[Finding]:
             "CUDA sees those that have one, and counts them from 0.",
             GIVE_IT if host.in_container else "As root, for each GPU: nvidia-modprobe -c NUMBER",
         )
+
+
+def _whole(case: Case) -> int:
+    """Return how many GPUs are listed, without instances (MIG)."""
+    return sum(not gpu.parent for gpu in case.host.gpus or ())
 
 
 def _kept_out(case: Case) -> str:
@@ -67,7 +72,7 @@ def visible_devices(case: Case) -> Iterator[Finding]:
     names, gpus, seen = visible_gpus(case.env), case.host.gpus, case.seen
     if names is None or not gpus or (names and seen.wrong is None):
         return
-    more = (case.host.gpu_nodes or 0) > sum(not gpu.parent for gpu in gpus)
+    more = (case.host.gpu_nodes or 0) > _whole(case)
     if more or case.host.unread_gpus:
         return  # it may be one of those
     yield Finding(
@@ -89,7 +94,7 @@ def _which(case: Case) -> str:
         return f"names {wrong!r}, which is a word of {GIVEN} and no GPU"
     if why:
         return f"names {wrong!r}: {why}"
-    there = sum(not gpu.parent for gpu in case.host.gpus or ())
+    there = _whole(case)
     if case.host.gpu_nodes:
         there = min(there, case.host.gpu_nodes)
     count = "1 GPU is here" if there == 1 else f"{there} GPUs are here"
