@@ -12,7 +12,7 @@ _BY_NAME = {
     r"\.xsh$": "xonsh",
     r"\.elv$": "Elvish",
 }
-_ALIKE = SHELLS | {"rbash", "mksh", "lksh", "pdksh", "yash", "posh"}
+_ALIKE = SHELLS | {"rbash", "mksh", "lksh", "pdksh", "yash", "posh", "openrc-run"}
 """Shells that read a script as it is read here."""
 _INSTEAD = (
     "which is not read: import the command that it runs alone, with the variables that it sets "
@@ -30,7 +30,7 @@ def of_another_shell(text: str, name: str) -> str | None:
         if re.search(pattern, name):
             return f"it is a script of {shell}, {_INSTEAD}"
     words = [posixpath.basename(word) for word in first[1].split()] if first else []
-    if words and _ALIKE.isdisjoint(words) and "openrc-run" not in words:
+    if words and _ALIKE.isdisjoint(words):
         runs = next((w for w in words if w != "env" and not w.startswith("-")), words[0])
         return f"it is a script of {runs}, {_INSTEAD}"
     if "zsh" in words or name.endswith(".zsh"):

@@ -58,7 +58,7 @@ _SILENT = frozenset(
         "net-alias",
         "stop-signal",
     }
-    | {"stop-timeout", "detach-keys", "annotation", "conmon-pidfile", "cgroups", "sdnotify", "tz"}
+    | {"detach-keys", "annotation", "conmon-pidfile", "cgroups", "sdnotify", "tz"}
     | {"group-add", "security-opt", "cap-add", "userns", "domainname", "tls-verify", "rmi"}
 )
 _KNOWN = frozenset(
@@ -75,6 +75,7 @@ _KNOWN = frozenset(
         "link",
         "isolation",
         "storage-opt",
+        "stop-timeout",
     }
     | {"blkio-weight", "cpu-period", "cpu-quota", "memory-reservation", "kernel-memory", "pod"}
     | {
@@ -165,9 +166,7 @@ def spec_of(
         return None
     for name, value in sorted(options, key=lambda option: option[0] != "env-file"):
         _take(name, value, reading)  # files of variables first: --env goes before them
-    only = dict.fromkeys(
-        name for name, _ in options if name in _SILENT - _TAKERS.keys() - {"name", "restart"}
-    )
+    only = dict.fromkeys(name for name, _ in options if name in _SILENT - {"name", "restart"})
     if only:
         spec.remark(f"of the container only: --{', --'.join(only)}")
     spec.settle_gpus()
