@@ -110,9 +110,9 @@ class Hub:
                 f"{self.endpoint} does not answer as a hub does ({error!r}); is HF_ENDPOINT right?"
             ) from None
 
-    def _get(self, url: str) -> tuple[httpx.Response, bytes]:
+    def _get(self, url: str) -> tuple[httpx.Response, bytearray]:
         """Return an answer and its content. Raises: httpx.HTTPError, PullError: it has no end."""
-        content = b""
+        content = bytearray()
         params = {"blobs": "true"}
         with self.client.stream(
             "GET", url, params=params, headers=self.headers, follow_redirects=True
