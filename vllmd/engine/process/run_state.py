@@ -4,7 +4,6 @@ The file is written when something changes, never at each look. It is believed f
 boot that it names, and only together with a look at the engine itself.
 """
 
-import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,9 @@ from vllmd.engine.state_machine import State
 from vllmd.shim import proc
 from vllmd.util.clock import Clock, Moment
 from vllmd.util.disk_thread import DiskWork, at_once
+from vllmd.util.read_once import ReadOnce
 from vllmd.util.redact import masked
-from vllmd.util.state_file import ASK_S, NotRead, StateFile
+from vllmd.util.state_file import StateFile
 from vllmd.util.within import Within
 
 NAME = "state.json"
@@ -96,8 +96,6 @@ class RunStates:
     def __init__(self, path: Path | None = None, do: DiskWork = at_once) -> None:
         """Name the file; `do` is who writes it, and waits for the disk."""
         self._file = None
-        self._known: RunState | None = None
-        self._is_known = path is None
         if path is not None:
             self._file = StateFile(
                 path,
@@ -108,20 +106,11 @@ class RunStates:
                 folder_mode=0o700,  # before its first shim there is none
                 replaces=True,  # it is saved for the run that there is
             )
+        self._kept = ReadOnce(self._file, _from_json)
 
     async def read(self, within: Within) -> None:
         """Read what an earlier daemon left, off the event loop, so that `load` need not."""
-        if self._file is not None and not self._is_known:
-            with contextlib.suppress(OSError):
-                await within(str(self._file.path), self._read, ASK_S)
-
-    def _read(self) -> None:
-        """Read it once: later than that nobody but this daemon writes it."""
-        if self._is_known or self._file is None:
-            return
-        found = self._file.read(_from_json)
-        if not (isinstance(found, NotRead) or self._is_known):
-            self._known, self._is_known = found, True
+        await self._kept.read(within)
 
     def load(self, clock: Clock) -> RunState | None:
         """Return what is kept; None if there is nothing, it is not of this boot, or not read.
@@ -129,13 +118,13 @@ class RunStates:
         Then the engine is asked; that a probe found it wrong, its prober knows too. What was not
         read before is read here, which waits for the disk.
         """
-        self._read()
-        found = self._known
+        self._kept.read_here()
+        found = self._kept.value
         return found if found is not None and found.since.monotonic <= clock.monotonic() else None
 
     def save(self, state: RunState) -> None:
         """Keep it; where the disk refuses, it costs the next daemon a look."""
-        self._known, self._is_known = state, True
+        self._kept.know(state)
         if self._file is not None:
             self._file.save({**_to_json(state), "boot_id": proc.boot_id()})
 
@@ -146,7 +135,7 @@ class RunStates:
 
     def forget(self) -> None:
         """Remove the file: the run is over."""
-        self._known, self._is_known = None, True
+        self._kept.know(None)
         if self._file is not None:
             self._file.forget()
 

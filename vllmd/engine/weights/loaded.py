@@ -1,6 +1,5 @@
 """What kept weights were loaded from: beside their shim's records, for the next daemon too."""
 
-import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,8 @@ import attrs
 from vllmd.engine.weights.contents import Contents
 from vllmd.shim import proc
 from vllmd.util.disk_thread import DiskWork, at_once
-from vllmd.util.state_file import ASK_S, NotRead, StateFile
+from vllmd.util.read_once import ReadOnce
+from vllmd.util.state_file import StateFile
 from vllmd.util.within import Within
 
 NAME = "loaded.json"
@@ -35,8 +35,6 @@ class LoadedFile:
 
     def __init__(self, folder: Path, do: DiskWork = at_once) -> None:
         """Name the file; `do` is who writes it, and waits for the disk."""
-        self._known: Loaded | None = None
-        self._is_known = False
         self._file = StateFile(
             folder / NAME,
             if_unusable="weights that are in memory are loaded anew at the engine's next start",
@@ -46,30 +44,24 @@ class LoadedFile:
             folder_mode=0o700,
             replaces=True,  # it is saved for a load that was seen
         )
+        self._kept = ReadOnce(self._file, _from_json)
 
     async def read(self, within: Within) -> None:
         """Read what an earlier daemon left, off the event loop, until that was read once."""
-        if not self._is_known:
-            with contextlib.suppress(OSError):
-                await within(str(self._file.path), self._read, ASK_S)
-
-    def _read(self) -> None:
-        found = self._file.read(_from_json)
-        if not (isinstance(found, NotRead) or self._is_known):
-            self._known, self._is_known = found, True
+        await self._kept.read(within)
 
     def load(self) -> Loaded | None:
         """Return what is kept; None if there is nothing, it is not of this boot, or not read."""
-        return self._known
+        return self._kept.value
 
     @property
     def late(self) -> bool:
         """Whether it was not read yet: nobody knows what is kept."""
-        return not self._is_known
+        return not self._kept.is_known
 
     def save(self, loaded: Loaded) -> None:
         """Keep it."""
-        self._known, self._is_known = loaded, True
+        self._kept.know(loaded)
         self._file.save({**attrs.asdict(loaded), "boot_id": proc.boot_id()})
 
 
