@@ -18,6 +18,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 
+from vllmd.util.deadline import start_thread
 from vllmd.util.units import MIB
 
 AT_ONCE = 4096
@@ -65,7 +66,7 @@ class BackgroundWriter:
         self._not_before = 0.0
 
     def put(self, who: str, text: bytes, tell: Tell = lambda _: None) -> bool:
-        """Have a text written; False if too much of `who` waits already, and it is not taken.
+        """Have a text written; False if it is not taken: too much of `who` waits, or nobody writes.
 
         `tell` hears, in the thread, what becomes of it.
         """
@@ -74,14 +75,23 @@ class BackgroundWriter:
                 return False
             if time.monotonic() < self._not_before:
                 return False
+            if self._thread is None and not self._begin():
+                return False
             if self._rests:
                 self._rests, self._moved_at = False, time.monotonic()
             self._waiting[who] += len(text)
             self._texts.append((who, text, tell))
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="output", daemon=True)
-                self._thread.start()
             self._changed.notify_all()
+        return True
+
+    def _begin(self) -> bool:
+        """Begin to write; False if no thread is to be had, which the next text tries again."""
+        thread = threading.Thread(target=self._run, name="output", daemon=True)
+        try:
+            start_thread(thread)
+        except OSError:
+            return False
+        self._thread = thread
         return True
 
     def wait_for_room(self, who: str, size: int, most_s: float) -> bool:

@@ -2,6 +2,7 @@ import fcntl
 import os
 import pty
 import socket
+import threading
 import tty
 from collections.abc import Iterator
 from pathlib import Path
@@ -123,3 +124,20 @@ def test_own_description_of_a_socket_and_of_what_may_not_be_opened_is_a_copy(
             os.close(own)
     os.close(read)
     os.close(write)
+
+
+def test_put_where_no_thread_is_to_be_had_is_not_taken_and_the_next_one_is(
+    ends: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, write = ends
+    writer = BackgroundWriter(write)
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        assert not writer.put("a", b"one\n")
+    assert writer.put("a", b"two\n")
+    writer.close()
+    assert os.read(read, 100) == b"two\n"
