@@ -8,6 +8,7 @@ from . import classic
 from .cases import BRIEF, serves_on, stops_all
 from .config import CONFIG
 from .tools import (
+    SOCKETS,
     daemon_pid,
     ready,
     sh,
@@ -63,8 +64,7 @@ def restarted(row: dict[str, Any]) -> None:
 def stopped_for_a_while(row: dict[str, Any]) -> None:
     """Stop the daemon: the engine serves on, and is adopted by the next one."""
     before = ready()
-    # with its sockets: a scrape, or an engine's span, would start it again
-    names = "vllmd-exporter.socket vllmd-otlp-http.socket vllmd-otlp-grpc.socket vllmd-daemon"
+    names = f"{SOCKETS} vllmd-daemon"
     sh(f"systemctl stop {names}")
     row["state"] = sh("systemctl is-active vllmd-daemon vllmd || true").split()
     assert row["state"] == ["inactive", "active"]

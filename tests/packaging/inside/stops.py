@@ -8,6 +8,7 @@ from typing import Any
 from .cases import stops_all
 from .tools import (
     API,
+    SOCKETS,
     daemon_pid,
     engine,
     get,
@@ -45,11 +46,12 @@ def of_a_failed_daemon(row: dict[str, Any]) -> None:
     no_restart = "/etc/systemd/system/vllmd-daemon.service.d/zz-no-restart.conf"
     with open(no_restart, "w") as file:
         file.write("[Service]\nRestart=no\n")
-    sh("systemctl daemon-reload")
+    sh(f"systemctl daemon-reload; systemctl stop {SOCKETS}")
     os.kill(daemon_pid(), signal.SIGKILL)
     until("failed", lambda: show("vllmd-daemon", "ActiveState") == "failed")
     body = {"model": "tiny", "messages": [{"role": "user", "content": "hi"}]}
     get(f"{API}/v1/chat/completions", body)
+    assert show("vllmd-daemon", "ActiveState") == "failed"
     stops_all(row)
     os.unlink(no_restart)
     sh("systemctl daemon-reload; systemctl reset-failed")

@@ -16,6 +16,8 @@ EXPORTER = "http://127.0.0.1:9840"
 OTLP = "http://127.0.0.1:4318"
 OTLP_GRPC = ("127.0.0.1", 4317)
 CONFIG_PATH = "/etc/vllmd/vllmd.toml"
+SOCKETS = "vllmd-exporter.socket vllmd-otlp-http.socket vllmd-otlp-grpc.socket"
+"""Who asks one of them starts the daemon again: a scrape, or an engine's span."""
 PATIENCE = float(os.environ.get("PATIENCE", "1"))
 """How much longer than on a real processor things may take."""
 
