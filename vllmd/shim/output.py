@@ -92,7 +92,7 @@ class Output:
         if len(self._tail) >= self._tail_bytes and len(text) > 1:
             text = text[1:]  # the first line is cut
         if unfinished := self._filter.unfinished:
-            text.append(unfinished.decode(errors="replace"))
+            text.append(unfinished[-self._tail_bytes :].decode(errors="replace"))
         return text[-lines:] if lines > 0 else []
 
     def status(self) -> Message:

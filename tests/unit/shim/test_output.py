@@ -37,6 +37,13 @@ def test_drain_tail_is_bounded_and_starts_with_a_whole_line(tmp_path: Path) -> N
     assert made.tail(9) == ["bbb", "ccc"]
 
 
+def test_tail_of_a_line_under_way_is_bounded_too(tmp_path: Path) -> None:
+    made = output(tmp_path, tail_bytes=10)
+    os.write(made.write_fd, b"a\n" + 500 * b"b")
+    made.drain()
+    assert made.tail(9) == ["a", 10 * "b"]
+
+
 def test_drain_after_the_last_writer_reports_the_end(tmp_path: Path) -> None:
     made = output(tmp_path)
     assert made.drain()

@@ -1,4 +1,6 @@
+import random
 import re
+import tracemalloc
 
 import hypothesis.strategies as st
 import pytest
@@ -83,6 +85,18 @@ def test_feed_control_characters_that_grow_when_they_are_shown_are_cut_too() -> 
     assert out.replace(CUT, b"") == b"\\x00" * 65536 * 32 + b"\n"
     assert max(map(len, out.splitlines())) < 2 * MAX_LINE_BYTES
     assert lines.cut_lines == out.count(CUT)
+
+
+@pytest.mark.parametrize("block", [random.Random(1).randbytes(128 * 1024), b"\xc2\x85" * 65536])
+def test_feed_what_is_no_text_takes_memory_by_its_size_and_not_by_its_characters(
+    block: bytes,
+) -> None:
+    lines = OutputFilter()
+    tracemalloc.start()
+    lines.feed(block + b"\n")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 7 * len(block)
 
 
 def test_feed_never_cuts_within_a_character() -> None:
