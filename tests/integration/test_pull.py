@@ -2,8 +2,10 @@
 
 import os
 import signal
+import socket
 import subprocess
 import threading
+import time
 from pathlib import Path
 
 from tests.helpers.hub import FakeHub, serving
@@ -35,3 +37,57 @@ def test_pull_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
         assert blob.read_bytes() == WEIGHTS
         assert "verified" in again.stdout
         assert subprocess.run(command, env=env, capture_output=True, check=False).returncode == 0
+
+
+def test_pull_that_is_interrupted_ends_at_once_and_says_that_it_goes_on(tmp_path: Path) -> None:
+    hold = threading.Event()
+    files = {"config.json": b"{}", "model.safetensors": WEIGHTS}
+    with serving(FakeHub(files, break_after=300_000, hold=hold)) as hub:
+        blob = tmp_path / "hub/models--org--m/blobs" / hub.blob("model.safetensors")
+        part = blob.with_name(f"{blob.name}.incomplete")
+        pull = _pull(tmp_path, hub.url)
+        try:
+            wait_for("a part of the file", lambda: part.exists() and part.stat().st_size)
+            assert _interrupted(pull) == _SAID
+        finally:
+            hold.set()
+    assert part.exists()
+
+
+def test_pull_that_is_interrupted_while_it_connects_ends_at_once(tmp_path: Path) -> None:
+    with socket.socket() as full, socket.socket() as first, socket.socket() as second:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)  # from the second on nobody is let in
+        for each in (first, second):
+            each.setblocking(False)
+            each.connect_ex(full.getsockname())
+        pull = _pull(tmp_path, f"http://127.0.0.1:{full.getsockname()[1]}")
+        connecting = f":{full.getsockname()[1]:04X} 02"
+        wait_for("it connects", lambda: _sockets(pull.pid, connecting))
+        assert _interrupted(pull) == _SAID
+
+
+_SAID = "vllmd: org/m was interrupted; what came is kept, pull again to go on"
+
+
+def _pull(folder: Path, hub: str) -> subprocess.Popen[str]:
+    env = {**os.environ, "HF_ENDPOINT": hub, "HF_HOME": str(folder), "NO_PROXY": "127.0.0.1"}
+    command = [str(VLLMD), "pull", "org/m", "--config", str(folder / "none.toml")]
+    return subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
+
+
+def _sockets(pid: int, what: str) -> bool:
+    """Tell whether a process has a socket to such an address, in such a state."""
+    held = {os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir() if each.is_symlink()}
+    lines = Path("/proc/net/tcp").read_text().splitlines()
+    return any(what in line and f"socket:[{line.split()[9]}]" in held for line in lines)
+
+
+def _interrupted(pull: subprocess.Popen[str]) -> str:
+    """Interrupt it; return its last line."""
+    began = time.monotonic()
+    pull.send_signal(signal.SIGINT)
+    _, said = pull.communicate(timeout=60)
+    assert pull.returncode == 130, said
+    assert time.monotonic() - began < 10
+    return said.splitlines()[-1]

@@ -19,6 +19,7 @@ from vllmd.doctor import service
 from vllmd.engine.model_files.base_model import HUB_NAME, hub_cache
 from vllmd.errors import VllmdError
 from vllmd.pulling.pull import Progress, Pulled, pull
+from vllmd.pulling.selection import READ
 from vllmd.util.units import format_bytes
 
 STEPS = 20
@@ -34,6 +35,12 @@ def _complete(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> 
     engines = config.engines
     names = {*engines, *(e.model for e in engines.values() if HUB_NAME.fullmatch(e.model))}
     return sorted(name for name in names if name.startswith(incomplete))
+
+
+class _InterruptedError(VllmdError):
+    """Somebody pressed Ctrl-C."""
+
+    exit_code = 130
 
 
 @attrs.frozen
@@ -75,21 +82,36 @@ def command(
         raise VllmdError(f"{wanted.model} is a folder on this host: there is nothing to download")
     if not HUB_NAME.fullmatch(wanted.model):
         raise click.BadParameter(f"{wanted.model!r} is no name on the hub, such as Qwen/Qwen3-8B")
-    with _shown(wanted.model, quiet=as_json) as report:
-        done = pull(
-            wanted.model,
-            wanted.revision,
-            wanted.env,
-            hub_cache(wanted.env),
-            token=_token(wanted.env),
-            report=report,
-            verify=verify,
+    done = _pull(wanted, quiet=as_json, verify=verify)
+    if not done.weights:
+        terminal.echo(
+            f"warning: {done.model} has no weights at {wanted.revision!r} ({READ}): no engine can "
+            "serve it; look at its page",
+            err=True,
         )
     if as_json:
         terminal.echo_json({**attrs.asdict(done), "folder": str(done.folder)})
         return
     for line in _told(done, verified=verify):
         terminal.echo(line)
+
+
+def _pull(wanted: _Wanted, *, quiet: bool, verify: bool) -> Pulled:
+    with _shown(wanted.model, quiet=quiet) as report:
+        try:
+            return pull(
+                wanted.model,
+                wanted.revision,
+                wanted.env,
+                hub_cache(wanted.env),
+                token=_token(wanted.env),
+                report=report,
+                verify=verify,
+            )
+        except KeyboardInterrupt:
+            raise _InterruptedError(
+                f"{wanted.model} was interrupted; what came is kept, pull again to go on"
+            ) from None
 
 
 def _config(path: Path) -> Config:

@@ -1,8 +1,10 @@
 """The steps of a pull: look up, choose, look for room, bring four files at a time, name them."""
 
+import contextlib
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from threading import Event, Lock
 from typing import Any
 
@@ -12,10 +14,13 @@ import httpx
 from vllmd.pulling.cache import ModelCache
 from vllmd.pulling.download import digest_of, fetch
 from vllmd.pulling.owner import as_owner
-from vllmd.pulling.repository import TIMEOUT_S, Hub, PullError, RemoteFile
-from vllmd.pulling.selection import select
+from vllmd.pulling.repository import TIMEOUT_S, Hub, PullError, RemoteFile, Repository
+from vllmd.pulling.selection import READ, other_weights, select, weights
+from vllmd.util.threads import Threads
 
 AT_ONCE = 4
+CLOSE_S = 1.0
+"""How long the end of a pull that is given up waits for what came to be written."""
 
 
 @attrs.frozen
@@ -29,6 +34,8 @@ class Pulled:
     files: int
     bytes: int
     downloaded_bytes: int
+    weights: int
+    """How many of the files are weights: with none no engine can serve it."""
     replaced: tuple[str, ...] = ()
     """Files that were here and were not what the hub says, and came anew."""
 
@@ -75,14 +82,15 @@ def pull(
     """Bring a model into the hub's cache; what is there already is not asked for again.
 
     With `verify` what is there is held against the hub's hashes too, and comes anew if it differs.
-    `env` has HF_ENDPOINT and what httpx reads of proxies. Raises: PullError: it cannot be had.
+    `env` has HF_ENDPOINT and what httpx reads of proxies. An interrupt ends it within CLOSE_S, also
+    while a name is looked up or a hub does not answer. Raises: PullError: it cannot be had.
     """
+    threads = Threads(AT_ONCE, close_s=CLOSE_S)
     with httpx.Client(timeout=TIMEOUT_S) as client:
         hub = Hub(client, env, token)
-        repository = hub.look_up(model, revision)
-        files = select(repository.files)
-        if not files:
-            raise PullError(f"{model} has no files at {revision!r}; look at {hub.endpoint}/{model}")
+        # aside: a signal does not end the lookup of a name
+        repository = threads.submit(hub.look_up, model, revision).result()
+        files = _chosen(hub, repository, model, revision)
         # not the name that the hub has for it by now: whoever reads the cache looks for this one
         cache = ModelCache(hub_cache, model)
         with as_owner(hub_cache):
@@ -100,6 +108,7 @@ def pull(
                     ),
                     count,
                     hub,
+                    threads,
                 )
                 for file in files:
                     cache.link(repository, file)
@@ -119,8 +128,24 @@ def pull(
         len(files),
         size,
         count.downloaded,
+        len(weights(files)),
         replaced,
     )
+
+
+def _chosen(hub: Hub, repository: Repository, model: str, revision: str) -> list[RemoteFile]:
+    """Return the files to bring. Raises: PullError: there are none, or no weights for vLLM."""
+    files = select(repository.files)
+    page = f"{hub.endpoint}/{model}"
+    if not files:
+        raise PullError(f"{model} has no files at {revision!r}; look at {page}")
+    other = other_weights(repository.files)
+    if other and not weights(files):
+        raise PullError(
+            f"{model} has no weights that vLLM reads ({READ}), only {', '.join(other)}; look at "
+            f"{page} for the model that it was made of"
+        )
+    return files
 
 
 def _remove_damaged(cache: ModelCache, files: list[RemoteFile]) -> tuple[str, ...]:
@@ -140,17 +165,27 @@ def _unique(files: list[RemoteFile]) -> list[RemoteFile]:
 
 
 def _fetch_all(
-    files: list[RemoteFile], one: Callable[[RemoteFile], None], count: _Count, hub: Hub
+    files: list[RemoteFile],
+    one: Callable[[RemoteFile], None],
+    count: _Count,
+    hub: Hub,
+    threads: Threads,
 ) -> None:
     """Bring them; the first that fails is told, and ends the others."""
-    with ThreadPoolExecutor(AT_ONCE) as threads:
-        waiting = [threads.submit(one, file) for file in files]
-        try:
-            for each in as_completed(waiting):
-                each.result()
-        except BaseException:
-            count.stopped.set()
-            hub.cut()  # else a hub that sends nothing would be waited for
-            for each in waiting:
-                each.cancel()
-            raise
+    left: SimpleQueue[RemoteFile] = SimpleQueue()
+    for file in files:
+        left.put(file)
+
+    def work() -> None:
+        with contextlib.suppress(Empty):
+            while True:
+                one(left.get_nowait())
+
+    try:
+        for each in as_completed([threads.submit(work) for _ in files[:AT_ONCE]]):
+            each.result()
+    except BaseException:
+        count.stopped.set()
+        hub.cut()  # else a hub that sends nothing would be waited for
+        threads.shutdown()
+        raise

@@ -7,7 +7,9 @@ from vllmd.pulling.repository import RemoteFile
 
 OTHER_FORMATS = ("*.bin", "*.pt", "*.pth", "*.gguf")
 """Weights that are not read where there are safetensors."""
-NEVER = (
+WEIGHTS = ("*.safetensors", *OTHER_FORMATS)
+READ = ", ".join(each.lstrip("*") for each in WEIGHTS)
+OTHER_FRAMEWORKS = (
     "*.onnx",
     "*.onnx_data",
     "*.msgpack",
@@ -15,8 +17,8 @@ NEVER = (
     "*.ot",
     "*.tflite",
     "*.mlmodel",
-    "original/*",
 )
+NEVER = (*OTHER_FRAMEWORKS, "original/*")
 """Source: `ignore_patterns` of vLLM, and the formats of other frameworks."""
 INDEX = "model.safetensors.index.json"
 CONSOLIDATED = "consolidated*.safetensors"
@@ -32,3 +34,17 @@ def select(files: Sequence[RemoteFile]) -> list[RemoteFile]:
     if INDEX in names or "model.safetensors" in names:
         left_out.append(CONSOLIDATED)
     return [file for file in files if not any(fnmatch(file.path, each) for each in left_out)]
+
+
+def weights(files: Sequence[RemoteFile]) -> list[RemoteFile]:
+    """Return those that are weights that vLLM reads."""
+    return [file for file in files if any(fnmatch(file.path, each) for each in WEIGHTS)]
+
+
+def other_weights(files: Sequence[RemoteFile]) -> list[str]:
+    """Return in which formats there are weights that vLLM does not read, such as ``.onnx``."""
+    return [
+        pattern.lstrip("*")
+        for pattern in OTHER_FRAMEWORKS
+        if any(fnmatch(file.path, pattern) for file in files)
+    ]

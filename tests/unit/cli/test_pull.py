@@ -63,6 +63,17 @@ def test_pull_json_is_all_that_is_printed(hub: FakeHub, tmp_path: Path) -> None:
     assert shown["bytes"] == shown["downloaded_bytes"] == len(WEIGHTS) + 2
 
 
+def test_pull_of_a_model_without_weights_warns(hub: FakeHub, tmp_path: Path) -> None:
+    del hub.files["model.safetensors"]
+    result = run(tmp_path, "org/m")
+    assert result.exit_code == 0
+    warning = "warning: org/m has no weights at 'main' (.safetensors, .bin, .pt, .pth, .gguf): no"
+    assert f"{warning} engine can serve it" in " ".join(result.stderr.split())
+    result = run(tmp_path, "org/m", "--json")
+    assert json.loads(result.stdout)["weights"] == 0
+    assert "warning" in result.stderr
+
+
 def test_pull_of_an_engine_takes_its_model_and_its_folders(hub: FakeHub, tmp_path: Path) -> None:
     config = (
         f'[engines.chat]\nmodel = "org/m"\nenv = {{ HF_HOME = "{tmp_path}/own" }}\n'

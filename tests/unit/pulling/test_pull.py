@@ -5,11 +5,14 @@ import fcntl
 import os
 import shutil
 import signal
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.helpers.hub import COMMIT, FakeHub, serving
@@ -315,6 +318,65 @@ def test_interrupt_does_not_wait_for_a_hub_that_sends_nothing(hub: FakeHub, tmp_
         hub.hold.set()
     parts = list((tmp_path / "models--org--m" / "blobs").glob("*.incomplete"))
     assert sorted(each.stat().st_size for each in parts) == [700, 700], "they are kept"
+
+
+def test_interrupt_does_not_wait_for_a_connection_that_is_not_made(
+    hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = threading.Event()
+    main = threading.main_thread().ident
+
+    def connect(*_: object) -> None:
+        assert main is not None
+        signal.pthread_kill(main, signal.SIGINT)
+        late.wait(20)
+        raise httpx.ConnectTimeout("timed out")
+
+    monkeypatch.setattr(repository.Hub, "stream", connect)
+    began = time.monotonic()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run(hub, tmp_path, pause=None)
+        assert time.monotonic() - began < 10
+    finally:
+        late.set()
+
+
+def test_name_is_looked_up_where_an_interrupt_need_not_wait_for_it(
+    hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[threading.Thread] = []
+    look_up = socket.getaddrinfo
+
+    def getaddrinfo(*words: Any, **more: Any) -> Any:
+        seen.append(threading.current_thread())
+        return look_up(*words, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    run(hub, tmp_path)
+    assert seen
+    assert all(each.daemon for each in seen), "and the program's end does not wait for it"
+
+
+def test_weights_of_other_frameworks_alone_are_refused_before_anything_comes(
+    hub: FakeHub, tmp_path: Path
+) -> None:
+    hub.files = {"config.json": b"{}", "onnx/model.onnx": b"x", "tf_model.h5": b"y"}
+    with pytest.raises(
+        PullError,
+        match=r"has no weights that vLLM reads \(\.safetensors, .*only \.onnx, \.h5; look",
+    ):
+        run(hub, tmp_path)
+    assert hub.asked == []
+    hub.files["pytorch_model.bin"] = b"z"
+    assert run(hub, tmp_path).weights == 1
+
+
+def test_tokenizer_alone_comes_and_has_no_weights(hub: FakeHub, tmp_path: Path) -> None:
+    assert run(hub, tmp_path).weights == 1
+    hub.files = {"tokenizer.json": b"{}"}
+    done = run(hub, tmp_path)
+    assert (done.files, done.weights) == (1, 0)
 
 
 def test_blob_that_is_no_hash_is_refused(
