@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import as_completed
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Event, Lock
@@ -99,17 +100,12 @@ def pull(
             count = _Count(sum(file.size for file in files), report)
             count.done = sum(map(cache.bytes_here, files))
             report(Progress(count.done, count.total))
+            bring = partial(
+                fetch, hub, cache, repository, came=count.came, pause=pause or count.stopped.wait
+            )
             missing = [file for file in _unique(files) if not cache.is_whole(file)]
             try:
-                _fetch_all(
-                    missing,
-                    lambda file: fetch(
-                        hub, cache, repository, file, count.came, pause or count.stopped.wait
-                    ),
-                    count,
-                    hub,
-                    threads,
-                )
+                _fetch_all(missing, bring, count, hub, threads)
                 for file in files:
                     cache.link(repository, file)
                 cache.name(repository, revision)
