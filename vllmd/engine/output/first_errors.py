@@ -50,8 +50,6 @@ WINDOWS = 4
 LINE_BYTES = 16 * 1024
 """A record in JSON has its traceback in one line."""
 
-FIRST_LINES, LAST_LINES = 2 * WINDOW_LINES, (WINDOWS + 1) * WINDOW_LINES
-"""Of a block in which no line says that the engine ends, more would be forgotten at its end."""
 TRACEBACK = milestones.TRACEBACK.encode()
 _FATAL = tuple(map(str.encode, milestones.FATAL))
 
@@ -83,17 +81,17 @@ class _Window:
     lines: list[tuple[Position, str]] = attrs.field(factory=list)
     size: int = 0
 
-    def take(self, lines: Sequence[Placed], number: int) -> int:
-        """Take the first of these lines of a file; returns how many there was room for."""
-        for taken, (offset, line) in enumerate(lines):
-            if self.full:
-                return taken
-            self.lines.append((Position(number, offset), _text(line)))
-            self.size += min(len(line), LINE_BYTES)
-        return len(lines)
+    def room(self, lines: Sequence[Placed]) -> int:
+        """Return how many of these lines there is room for."""
+        count, size = 0, self.size
+        most = self.max_lines - len(self.lines)
+        while count < min(most, len(lines)) and size < self.max_bytes:
+            size += min(len(lines[count][1]), LINE_BYTES)
+            count += 1
+        return count
 
-    def take_all(self, lines: Sequence[Placed], number: int) -> None:
-        """Take lines that were in such a window before."""
+    def take(self, lines: Sequence[Placed], number: int) -> None:
+        """Take these lines of a file."""
         self.lines += [(Position(number, offset), _text(line)) for offset, line in lines]
         self.size += sum(min(len(line), LINE_BYTES) for _, line in lines)
 
@@ -123,26 +121,55 @@ class FirstErrors:
         self._over = False
 
     def add(self, block: bytes, at: Position) -> None:
-        """Look at whole lines that begin at a position."""
+        """Look at whole lines that begin at a position.
+
+        What is kept is the same however lines come in blocks.
+        """
         if at < self._since:
             if at.number < self._since.number:
                 return
             block, at = block[self._since.offset - at.offset :], self._since
-        if self._over and (again := max(map(block.rfind, BANNERS))) >= 0:  # a script runs it again
-            again = block.rfind(b"\n", 0, again) + 1
-            block, at = block[again:], Position(at.number, at.offset + again)
-            self.begin(at)
-        if self._over and self._windows[-1].full:
-            return
-        if self._ready_at is None and (found := block.find(READY)) >= 0:
-            self._ready_at = Position(at.number, at.offset + block.rfind(b"\n", 0, found) + 1)
-        hinted = not self._over and any(mark in block for mark in HINTS)
-        if hinted or self._is_open() or any(mark in block for mark in MARKS):
-            lines = _placed(block, at.offset)
-            fatal = 0 if self._over else _first_fatal(lines, block)
-            if hinted:
-                self._take_hints(lines[:fatal], at.number)
-            self._collect(lines, fatal, at.number)
+        while block:
+            if self._over:
+                left = self._after_end(block, at)
+                if left:
+                    self.begin(Position(at.number, at.offset + len(block) - len(left)))
+            else:
+                left = self._before_end(block, at)
+            at = Position(at.number, at.offset + len(block) - len(left))
+            block = left
+
+    def _before_end(self, block: bytes, at: Position) -> bytes:
+        """Take lines up to the first that says that the engine ends; return those after it."""
+        hinted = any(mark in block for mark in HINTS)
+        ready = self._ready_at is None and READY in block
+        marks = tuple(mark for mark in MARKS if mark in block)
+        if not (hinted or ready or marks or self._is_open()):
+            return b""
+        lines = _placed(block, at.offset)
+        fatal = _first_fatal(lines, block)
+        if ready:
+            found = (offset for offset, line in lines[:fatal] if READY in line)
+            self._ready_at = next((Position(at.number, offset) for offset in found), None)
+        if hinted:
+            self._take_hints(lines[:fatal], at.number)
+        self._fill(lines[:fatal], at.number, marks)
+        if fatal is None:
+            return b""
+        self._over = True
+        self._windows.append(_Window(FATAL_LINES, FATAL_BYTES))
+        self._windows[-1].take(lines[fatal : fatal + 1], at.number)
+        offset, line = lines[fatal]
+        return block[offset - at.offset + len(line) :]
+
+    def _after_end(self, block: bytes, at: Position) -> bytes:
+        """Take lines up to one that says that a script runs it again; return that and the rest."""
+        banners = [found for mark in BANNERS if (found := block.find(mark)) >= 0]
+        again = block.rfind(b"\n", 0, min(banners)) + 1 if banners else len(block)
+        if self._is_open():
+            lines = _placed(block[:again], at.offset)
+            self._windows[-1].take(lines[: self._windows[-1].room(lines)], at.number)
+        return block[again:]
 
     @property
     def takes_any(self) -> bool:
@@ -173,9 +200,13 @@ class FirstErrors:
         for count, (first, last) in enumerate(kept.windows, 1):
             self._over = kept.over and count == len(kept.windows)
             window = _Window(FATAL_LINES, FATAL_BYTES) if self._over else _Window()
-            to = last.offset if last.number == first.number else first.offset + window.max_bytes
-            lines = _placed(read(first, to - first.offset + LINE_BYTES), first.offset)
-            window.take_all([each for each in lines if each[0] <= to], first.number)
+            for number in range(first.number, min(last.number, first.number + FATAL_LINES) + 1):
+                begin = first.offset if number == first.number else 0
+                to = last.offset if number == last.number else begin + window.max_bytes
+                lines = _placed(read(Position(number, begin), to - begin + LINE_BYTES), begin)
+                window.take([each for each in lines if each[0] <= to], number)
+            if not window.lines or window.lines[-1][0] != last:
+                window.max_lines = len(window.lines)  # what follows in the log is not what followed
             self._windows.append(window)
 
     def _is_open(self) -> bool:
@@ -188,36 +219,29 @@ class FirstErrors:
             if not again and any(mark in line for mark in HINTS):
                 self._hints.append((at, _text(line)))
 
-    def _collect(self, lines: Sequence[Placed], fatal: int | None, number: int) -> None:
-        """Put lines into windows; `fatal` is the first that says that the engine ends."""
-        if fatal is None:
-            if len(lines) > FIRST_LINES + LAST_LINES:
-                self._fill(lines[:FIRST_LINES], number)
-                lines = lines[-LAST_LINES:]
-            self._fill(lines, number)
-            return
-        if not self._over:
-            self._fill(lines[:fatal], number)
-            self._over = True
-            self._windows.append(_Window(FATAL_LINES, FATAL_BYTES))
-        self._windows[-1].take(lines[fatal:], number)
+    def _fill(self, lines: Sequence[Placed], number: int, marks: Sequence[bytes]) -> None:
+        """Put lines into the window that is open, and open others where an error begins.
 
-    def _fill(self, lines: Sequence[Placed], number: int) -> None:
-        """Put lines into the window that is open, and open others where an error begins."""
+        `marks` are those that any of the lines may have.
+        """
         index = 0
-        while index < len(lines):
-            if self._is_open():
-                index += self._windows[-1].take(lines[index : index + WINDOW_LINES], number)
-                continue
-            start = next((i for i in range(index, len(lines)) if _is_error(lines[i][1])), None)
-            if start is None:
-                return
-            if start > index and TRACEBACK in lines[start][1]:
-                start -= 1  # what is said of it, maybe behind another level of what keeps the log
-            if len(self._windows) > WINDOWS:
-                del self._windows[1]
-            self._windows.append(_Window())
-            index = start
+        if self._windows:
+            window = self._windows[-1]
+            if window.lines and lines and Position(number, lines[0][0]) <= window.lines[-1][0]:
+                lines = lines[1:]  # read again for what a traceback after it is of
+            index = window.room(lines)
+            window.take(lines[:index], number)
+        begun = list(_windows_of(lines, index, marks))
+        if not self._windows and begun:
+            self._open_window(lines[slice(*begun.pop(0))], number)
+        for begin, end in begun[-WINDOWS:]:
+            self._open_window(lines[begin:end], number)
+
+    def _open_window(self, lines: Sequence[Placed], number: int) -> None:
+        if len(self._windows) > WINDOWS:
+            del self._windows[1]
+        self._windows.append(_Window())
+        self._windows[-1].take(lines, number)
 
     def before(self, printed: Sequence[str], since: Position | None = None) -> list[str]:
         """Return what came before the last lines that were printed, and then these.
@@ -241,6 +265,21 @@ def _text(line: bytes) -> str:
 def _placed(block: bytes, offset: int) -> list[Placed]:
     lines = block.splitlines(keepends=True)
     return list(zip(accumulate(map(len, lines), initial=offset), lines, strict=False))
+
+
+def _windows_of(
+    lines: Sequence[Placed], index: int, marks: Sequence[bytes]
+) -> Iterator[tuple[int, int]]:
+    """Yield the begin and the end of each window among lines, from an index on."""
+    while True:
+        marked = (n for n in range(index, len(lines)) if any(mark in lines[n][1] for mark in marks))
+        begin = next((each for each in marked if _is_error(lines[each][1])), None)
+        if begin is None:
+            return
+        if begin > index and TRACEBACK in lines[begin][1]:
+            begin -= 1  # what is said of it, maybe behind another level of what keeps the log
+        index = begin + _Window().room(lines[begin : begin + WINDOW_LINES])
+        yield begin, index
 
 
 def _is_error(line: bytes) -> bool:

@@ -1,4 +1,8 @@
+from itertools import chain
+
+import hypothesis.strategies as st
 import pytest
+from hypothesis import given
 
 from vllmd.engine.causes import diagnose
 from vllmd.engine.causes.base import Facts
@@ -118,6 +122,38 @@ def test_block_of_thousands_of_errors_leaves_its_first_and_its_last_ones() -> No
     assert lines[-4:] == [many[-1], FATAL, OOM, "fine"]
     assert lines.index(many[-1]) - lines.index(many[-WINDOW_LINES]) == WINDOW_LINES - 1
     assert len(lines) < (WINDOWS + 1) * WINDOW_LINES + 5
+
+
+BANNER = "INFO 11-23 18:50:00 [api_server.py:1] vLLM API server version 0.32.0"
+FINE = "(APIServer pid=1) INFO 11-23 18:48:58 [a.py:1] fine"
+RAW = ["it is said here:", "Traceback (most recent call last):", "KeyError: 'w'"]
+PRINTED = st.tuples(
+    st.sampled_from([[FINE], [OOM], [FATAL], [BANNER], [UP], ["NCCL WARN x"], RAW, [REFUSED]]),
+    st.sampled_from([1, 1, 1, 2, WINDOW_LINES - 1, WINDOW_LINES, FATAL_LINES, 2500]),
+).map(lambda drawn: drawn[1] * drawn[0])
+
+
+@pytest.mark.long
+@given(st.lists(PRINTED, max_size=12), st.data())
+def test_kept_is_the_same_however_lines_come_in_blocks(
+    printed: list[list[str]], data: st.DataObject
+) -> None:
+    lines = [f"{number} {line}" for number, line in enumerate(chain(*printed))]
+    cuts = data.draw(st.sets(st.integers(0, len(lines)), max_size=8))
+    ends = sorted(cut for cut in cuts if "Traceback" not in "".join(lines[cut : cut + 1]))
+    blocks = [lines[a:b] for a, b in zip([0, *ends], [*ends, len(lines)], strict=True)]
+    assert kept(*blocks) == kept(lines)
+
+
+def test_first_error_of_a_block_of_thousands_of_lines_is_kept_wherever_it_is() -> None:
+    lines = kept([UP, *3000 * [FINE], OOM, *6000 * [FINE]])
+    assert lines[1] == OOM
+
+
+def test_script_that_runs_it_again_within_one_block_is_another_run() -> None:
+    again = [UP, FATAL, OOM, "fine", BANNER, CORE + "boom"]
+    assert kept(again) == [BANNER, CORE + "boom"]
+    assert kept([*again, FATAL, BANNER, UP, OOM]) == [BANNER, READY, OOM]
 
 
 @pytest.mark.long
