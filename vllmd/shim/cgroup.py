@@ -1,8 +1,8 @@
 """How often the kernel killed for lack of memory in the control group of this process."""
 
 
-def oom_kills(proc: str = "/proc", mount: str = "/sys/fs/cgroup") -> int:
-    """Return the count since the group was made; 0 where it cannot be read.
+def oom_kills(proc: str = "/proc", mount: str = "/sys/fs/cgroup") -> int | None:
+    """Return the count since the group was made; None where it cannot be read.
 
     Source: kernel documentation, cgroup-v2 (`memory.events`, field `oom_kill`, also counts kills by
     the system-wide killer) and cgroup-v1 (`memory.oom_control`).
@@ -11,7 +11,7 @@ def oom_kills(proc: str = "/proc", mount: str = "/sys/fs/cgroup") -> int:
         with open(f"{proc}/self/cgroup", encoding="ascii", errors="replace") as file:
             lines = file.read().splitlines()
     except OSError:
-        return 0
+        return None
     for line in lines:
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
@@ -28,7 +28,16 @@ def oom_kills(proc: str = "/proc", mount: str = "/sys/fs/cgroup") -> int:
             count = _field(name, "oom_kill")
             if count is not None:
                 return count
-    return 0
+    return None
+
+
+def killed_since(before: int | None) -> int:
+    """Return how many it killed since that count; 0 if one of the two cannot be read.
+
+    What it had killed before may have been of another engine in the same group.
+    """
+    now = oom_kills()
+    return 0 if now is None or before is None else max(0, now - before)
 
 
 def _field(path: str, name: str) -> int | None:

@@ -149,7 +149,7 @@ class Shim:
         self._reading = False
         self._output_ended = False
         self._boot_id = proc.boot_id()
-        stat = proc.read_stat(os.getpid())
+        stat = proc.look_at(os.getpid())
         self._start_ticks = stat.start_ticks if stat else 0
 
     def spawn(self) -> str | None:
@@ -213,6 +213,8 @@ class Shim:
         wait_s: float | None = RETRY_S
         with self._errors.within("looking for what is left"):
             wait_s = self.tree.sweep()
+        if not self._run_record["engine_start_ticks"]:
+            wait_s = self._note_start(wait_s)
         if wait_s == 0.0:
             return False
         wait_s = MAX_WAIT_S if wait_s is None else min(wait_s, MAX_WAIT_S)
@@ -223,6 +225,18 @@ class Shim:
         with self._errors.within("telling what changed"):
             self._server.tell_changes()
         return True
+
+    def _note_start(self, wait_s: float | None) -> float | None:
+        """Write down when the engine was started, once that can be read: it is known by it.
+
+        Returns: in how many seconds the next turn is due at the latest, None if nothing is.
+        """
+        self.tree.look_when_started()
+        if self.tree.start_ticks:
+            self._run_record["engine_start_ticks"] = self.tree.start_ticks
+            self._write(protocol.RUN_RECORD_NAME, self._run_record)
+            return wait_s
+        return RETRY_S if wait_s is None else min(wait_s, RETRY_S)
 
     def _listen_to_output(self) -> float:
         """Have the pipe reported, or not yet; return seconds until it is to be."""
@@ -290,7 +304,7 @@ class Shim:
             "log_lost_bytes": output.get("log_lost_bytes", 0),
             "log_dropped_lines": output.get("log_dropped_lines", 0),
             "tail": tail,
-            "oom_kills": max(0, cgroup.oom_kills() - self._oom_kills),
+            "oom_kills": cgroup.killed_since(self._oom_kills),
         }
 
     def _never_started(self, problem: str) -> ExitRecord:

@@ -55,16 +55,23 @@ class EngineTree:
         )
         os.chdir("/")
         proc.offer_to_oom_killer(self.pid)
-        stat = proc.read_stat(self.pid)  # an unreaped child is always there, if only as a zombie
-        self.start_ticks = stat.start_ticks if stat else 0
+        self.start_ticks = 0
+        """When it was started; 0 while that could not be read, for want of a descriptor."""
         self.exit_code: int | None = None
         self.signal: int | None = None
         self.exited = False
+        self.look_when_started()
         self.killed: list[str] = []
         self.stop_requested = False
         self._stop_deadline: float | None = None
         self._tracker_deadline: float | None = None
         self._killed_ids: set[tuple[int, int]] = set()
+
+    def look_when_started(self) -> None:
+        """Read when the main process was started, if it was not reaped yet and that can be read."""
+        stat = proc.read_stat(self.pid)  # an unreaped child is there, if only as a zombie
+        if stat is not None and not self.exited:
+            self.start_ticks = stat.start_ticks
 
     def stop(self, grace_s: float) -> None:
         """Ask the main process alone to end; `sweep` kills the tree `grace_s` seconds later.
