@@ -1,5 +1,6 @@
 """A pull that is killed goes on where it was."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -78,7 +79,10 @@ def _pull(folder: Path, hub: str) -> subprocess.Popen[str]:
 
 def _sockets(pid: int, what: str) -> bool:
     """Tell whether a process has a socket to such an address, in such a state."""
-    held = {os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir() if each.is_symlink()}
+    held = set()
+    for each in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            held.add(os.readlink(each))
     lines = Path("/proc/net/tcp").read_text().splitlines()
     return any(what in line and f"socket:[{line.split()[9]}]" in held for line in lines)
 
