@@ -6,11 +6,17 @@ from typing import Any
 
 from vllmd.config.credentials import ENVIRONMENT
 from vllmd.config.flags import OWN_KEYS
-from vllmd.importing.arguments import GivenFlag, flags_of, last_of, read_value
+from vllmd.importing.arguments import (
+    GivenFlag,
+    flags_of,
+    last_of,
+    overruled_model,
+    read_value,
+)
 from vllmd.importing.known_flags import NAMES, REPEATED
 from vllmd.importing.known_variables import GONE, is_of_vllm
 from vllmd.importing.launch import Launch
-from vllmd.importing.leftovers import refuse_unknowns, texts_in
+from vllmd.importing.leftovers import is_left, refuse_unknowns, texts_in
 from vllmd.importing.old_values import renewed
 from vllmd.importing.paths import HostPaths, cache_of
 from vllmd.importing.placing import set_address, set_gpus
@@ -54,6 +60,10 @@ class _Taking:
             made.keys["executable"] = program[0] if len(program) == 1 else program
         for each in given:
             self._take(each)
+        if (other := overruled_model(launch.arguments)) and other != made.keys.get("model"):
+            made.remarks.append(
+                f"--model {other} says nothing: vLLM takes the model that stands after 'serve'"
+            )
         if "model" not in made.keys:
             self._notes.refuse(
                 launch.place, "the command names no model: write it after 'serve', or as --model"
@@ -66,6 +76,7 @@ class _Taking:
         set_address(made, launch)
         self._cache()
         set_gpus(made, launch, self._notes)
+        made.remarks += self._paths.unused_mounts([made.keys, made.flags, made.lora, made.env])
         self._refuse_unknowns()
         return made
 
@@ -224,6 +235,8 @@ class _Taking:
         if not value:
             self._made.reasons[what] = "it is empty"
             return
+        if is_left(value):
+            value = mark(value, "nothing puts a value in here", self._launch.place)
         self._made.secrets[kind] = None if is_unknown(value) else value
         self._made.reasons[what] = of_secret(kind)
         if is_unknown(value):
@@ -300,7 +313,7 @@ class _Taking:
                     "the hub's cache was in the container: the model is downloaded again"
                 )
         elif not local:
-            home = self._paths.around.home
+            home = self._launch.home or self._paths.around.home
             if home is not None:
                 made.env["HF_HOME"] = f"{home.rstrip('/')}/.cache/huggingface"
                 made.reasons["HF_HOME"] = "the hub's cache of who ran it; user vllmd has another"

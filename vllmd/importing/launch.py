@@ -53,6 +53,8 @@ class Launch:
     folder: str | None = None
     """Its working directory: within the container, if there is one."""
     container: Container | None = None
+    home: str | None = None
+    """The home that it was given, outside of containers."""
     gpus: tuple[str, ...] | None = None
     """The GPUs of the host that its container was given, by index or UUID; None: all."""
     secret: frozenset[str] = frozenset()

@@ -26,6 +26,11 @@ def refuse_unknowns(texts: Iterable[str], place: Place, notes: Notes) -> None:
         notes.refuse(Place(source, int(line)), f"{unknown.written}: {unknown.reason}")
 
 
+def is_left(text: str) -> bool:
+    """Tell whether all of a text is what nobody put a value in for."""
+    return bool(_LEFT.fullmatch(text))
+
+
 def texts_in(value: Any) -> Iterator[str]:
     """Yield all texts in a value, keys too."""
     if isinstance(value, str):

@@ -2,13 +2,15 @@
 
 import posixpath
 import re
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import attrs
 
 from vllmd.importing.launch import Container, Launch, Mount
+from vllmd.importing.leftovers import texts_in
 from vllmd.importing.surroundings import Notes, Surroundings, join
-from vllmd.importing.unknown import is_unknown
+from vllmd.importing.unknown import as_written, is_unknown
 
 FILES = frozenset(
     {"chat-template", "ssl-keyfile", "ssl-certfile", "ssl-ca-certs", "download-dir", "config"}
@@ -20,6 +22,10 @@ MODELS = frozenset(
     {"model", "tokenizer", "hf-config-path", "speculative-model", "generation-config"}
 )
 """Flags whose value is a path, or a name on the hub."""
+_OF_CODE = re.compile(
+    r"/(site|dist)-packages(/|$)|^/vllm-workspace(/|$)|^/usr/|^/opt/(venv|conda)|\.py$"
+)
+"""Where an image has its programs, so that a mount changes them."""
 _IMAGE_FOLDER = "/vllm-workspace"
 """Source: WORKDIR of vLLM's Dockerfile."""
 
@@ -109,6 +115,26 @@ class HostPaths:
         if folder is None or self.launch.container is not None:
             return False
         return self.around.files.is_folder(join(folder, text))
+
+    def unused_mounts(self, made: Iterable[Any]) -> Iterator[str]:
+        """Yield what was mounted from the host and nothing of `made` names."""
+        mounts = self.launch.container.mounts if self.launch.container else ()
+        texts = tuple(texts_in(list(made)))
+        others = []
+        for mount in mounts:
+            outside = (mount.outside or "").rstrip("/")
+            if not outside or any(f"{outside}/" in f"{text}/" for text in texts):
+                continue
+            if _OF_CODE.search(mount.inside):
+                yield (
+                    f"left out: {as_written(outside)} was mounted over {mount.inside}: what it "
+                    "changes of the image's programs is not so here: put it into the environment "
+                    "that 'vllmd engine adopt FOLDER' takes"
+                )
+            else:
+                others.append(f"{mount.inside} ({as_written(outside)})")
+        if others:
+            yield f"of the container only: mounted, and named by nothing: {', '.join(others)}"
 
     @property
     def not_here(self) -> str:

@@ -35,10 +35,13 @@ from vllmd.importing.surroundings import Notes, Surroundings, join
 from vllmd.importing.unit import command_of, is_unit
 from vllmd.importing.unknown import Place, as_written, is_unknown
 from vllmd.importing.yaml_values import Table, documents
+from vllmd.util.redact import without_shapes
 
 COMMAND_LINE = "command line"
 _COMPOSE = "docker compose up"
 _STARTS = frozenset({"start", "restart", "enable", "reenable", "try-restart"})
+_SUPERVISES = frozenset({"update", "start", "restart", "reload", "add"})
+"""What makes supervisord start what its files have. Source: supervisorctl's help."""
 
 
 @attrs.frozen
@@ -188,13 +191,16 @@ def _started(state: ShellState, words: Sequence[str]) -> bool:
         for each in specs or ():
             state.launches += launches(each, around, state.notes)
         return specs is not None
-    if words[0].rsplit("/", 1)[-1] != "systemctl" or not _STARTS & set(words):
+    program = words[0].rsplit("/", 1)[-1]
+    supervised = program == "supervisorctl" and bool(_SUPERVISES & set(words))
+    if not supervised and (program != "systemctl" or not _STARTS & set(words)):
         return False
     names = {each.removesuffix(".service") for each in words[1:]}
     found = False
     for path in list(state.written):
         stem, _, kind = posixpath.basename(path).rpartition(".")
-        if stem not in names or kind not in ("service", "container"):
+        unit = stem in names and kind in ("service", "container")
+        if not (is_supervisor(state.written[path]) if supervised else unit):
             continue
         found = True
         if path not in state.read:
@@ -239,7 +245,7 @@ def _nothing(source: Source, unread: Mapping[str, Sequence[int]]) -> str:
     also = f"; it runs {', '.join(missing)}, which cannot be read here" if missing else ""
     if _COMPOSE in unread:
         also = "; it starts what a compose file says: import that file"
-    return (
+    return without_shapes(
         f"{source.name}: no command that serves was found: neither 'vllm serve MODEL …' nor "
         f"'python -m vllm.entrypoints.openai.api_server --model MODEL …'{also}"
     )

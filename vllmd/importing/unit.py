@@ -254,7 +254,7 @@ def filled(raw: str, variables: Mapping[str, str], place: Place) -> tuple[list[s
         reason = "it is set neither in the unit nor in its files that are here"
         return variables[name] if name in variables else mark(f"${name}", reason, place)
 
-    alone = re.fullmatch(r"\$([A-Za-z_]\w*)", raw)
+    alone = re.fullmatch(r"\$([A-Za-z_]\w*)", _unquoted(raw))  # quotes are taken off first
     if alone:
         value_alone = known(alone[1])
         return [value_alone] if is_unknown(value_alone) else _apart(value_alone), {alone[1]}

@@ -58,6 +58,12 @@ def kept(
     return variables, remarks
 
 
+def home_of(variables: Mapping[str, str]) -> str | None:
+    """Return the home among variables, if it is known."""
+    home = variables.get("HOME", "")
+    return home if home.startswith("/") and not is_unknown(home) else None
+
+
 def _is_known(name: str) -> bool:
     """Tell whether vLLM or a library of its may read a variable."""
     return is_of_vllm(name) if name.startswith("VLLM_") else bool(_KNOWN.fullmatch(name))

@@ -36,6 +36,13 @@ def test_configuration_that_vllm_does_not_read_is_refused() -> None:
     assert "--config is given twice" in str(notes.problems)
 
 
+def test_nothing_found_shows_no_secret() -> None:
+    with pytest.raises(VllmdError, match="it runs") as raised:
+        found("/opt/run.sh\n'/opt/go --api-key token-abc123'\n")
+    assert "/opt/go --api-key" in str(raised.value)
+    assert "token-abc123" not in str(raised.value)
+
+
 def test_nothing_found_says_what_was_looked_for_and_what_could_not_be_read() -> None:
     with pytest.raises(
         VllmdError, match=r"no command that serves .* it runs \./run.sh, which cannot"

@@ -32,6 +32,7 @@ _OF_MODEL = frozenset(
         "pvcStorage",
         "replicaCount",
         "lmcacheConfig",
+        "initContainer",
     }
 )
 _OF_CLUSTER = frozenset(
@@ -152,6 +153,9 @@ def _model(model: Table, stack: Table, source: str, notes: Notes) -> ContainerSp
             f"requestGPU: {gpus}: which GPUs of the host these are, env.CUDA_VISIBLE_DEVICES may "
             "say; without it vLLM takes the first"
         )
+    if before := table_in(model, "initContainer"):
+        name = text_of(before.get("name")) or "?"
+        spec.remark(f"left out: initContainer ({name}): what it prepares must be there before")
     _replicas(text_of(model.get("replicaCount")), spec)
     _refuse_others(model, _OF_MODEL | _OF_CLUSTER, source, notes)
     return spec

@@ -94,6 +94,7 @@ def spec_of_quadlet(
                 options += shlex.split(value) if each.key == "PodmanArgs" else []
             case _ if each.key in _OPTIONS:
                 words = shlex.split(value) if each.key in _SPACED else [value]
+                words = [_volume(w, path, around) for w in words] if each.key == "Volume" else words
                 options += [part for word in words for part in (_OPTIONS[each.key], word)]
             case (
                 "AutoUpdate" | "Label" | "Pull" | "Annotation" | "LogDriver" | "Notify" | "HostName"
@@ -117,10 +118,26 @@ def _image(named: str, path: str, around: Surroundings) -> str:
     """Return an image; of one that a unit beside it pulls, what that names."""
     if not named.endswith(".image"):
         return named
-    beside = join(around.folder_of(path) or "", named)
+    return _of_unit_beside(named, "Image", "Image", path, around) or named
+
+
+def _volume(given: str, path: str, around: Surroundings) -> str:
+    """Return a volume, with its own name where a unit beside makes it.
+
+    Source: podman-systemd.unit(5).
+    """
+    named, colon, rest = given.partition(":")
+    if not named.endswith(".volume"):
+        return given
+    own = _of_unit_beside(named, "Volume", "VolumeName", path, around)
+    return f"{own or 'systemd-' + named.removesuffix('.volume')}{colon}{rest}"
+
+
+def _of_unit_beside(name: str, section: str, key: str, path: str, around: Surroundings) -> str:
+    beside = join(around.folder_of(path) or "", name)
     text = around.files.read(beside) if beside.startswith("/") else None
     settings = settings_of(text or "", beside)
-    return next((e.value for e in settings if (e.section, e.key) == ("Image", "Image")), named)
+    return next((e.value for e in settings if (e.section, e.key) == (section, key)), "")
 
 
 def _note(service: Iterable[IniValue], notes: Notes) -> None:

@@ -173,9 +173,9 @@ def _words(spec: ContainerSpec, notes: Notes) -> list[str] | None:
 
 
 def _is_program(word: str) -> bool:
-    """Tell what nobody names a model: a shell, or Python."""
+    """Tell what nobody names a model: a shell, Python, or the entrypoint's own second word."""
     name = word.rsplit("/", 1)[-1]
-    return name in SHELLS or bool(re.fullmatch(r"python[\d.]*", name))
+    return word == "serve" or name in SHELLS or bool(re.fullmatch(r"python[\d.]*", name))
 
 
 def gpus_of(text: str) -> tuple[str, ...] | None:

@@ -69,7 +69,8 @@ def _array(raw: str, old: object, state: ShellState, line: int) -> list[str] | d
 
 def export(node: Simple, words: Sequence[str], state: ShellState) -> bool:
     """Follow `export`, `declare` and their like."""
-    options = "".join(word for word in words[1:] if word.startswith("-"))
+    # of what is written: a value that is put in may begin with a dash, and is no option
+    options = "".join(word.text for word in node.words[1:] if word.text.startswith("-"))
     exports = words[0] == "export" or "x" in options
     own = words[0] in ("local", "declare", "typeset")
     for word in node.words[1:]:

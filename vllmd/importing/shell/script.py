@@ -13,6 +13,7 @@ from vllmd.importing.serving import OF_PATH, installs, serving, speaks_of_servin
 from vllmd.importing.shell.assignments import assign, assigned, export
 from vllmd.importing.shell.commands import BUILTINS, CONDA, EXPORTS, PRINTS, printed
 from vllmd.importing.shell.expansion import Expansion
+from vllmd.importing.shell.hub_login import log_in
 from vllmd.importing.shell.interpreter import MAX_DEPTH, Interpreter
 from vllmd.importing.shell.parser import parse
 from vllmd.importing.shell.reading import READS, given_text, read
@@ -22,7 +23,7 @@ from vllmd.importing.shell.syntax import Redirection, Simple
 from vllmd.importing.surroundings import Notes, Surroundings, join
 from vllmd.importing.unit import variables_in
 from vllmd.importing.unknown import Place, as_written, is_unknown, mark
-from vllmd.importing.variables import kept
+from vllmd.importing.variables import home_of, kept
 
 Other = Callable[[ShellState, Sequence[str], Place], bool]
 """Takes a command that is none of the shell's, such as `docker run`; tells whether it took it."""
@@ -200,6 +201,7 @@ class ScriptReader:
         if self._other(state, peeled.words, place):
             return None
         name = peeled.words[0]
+        log_in(state, peeled.words, place)
         if harmless:
             return None
         if speaks_of_serving(peeled.words):
@@ -303,6 +305,7 @@ class ScriptReader:
             variables=variables,
             place=place,
             folder=folder or state.folder,
+            home=home_of(given),
             written=dict(state.written),
             remarks=tuple(dict.fromkeys((*remarks, *said))),
         )

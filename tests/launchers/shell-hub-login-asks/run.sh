@@ -1,0 +1,3 @@
+#!/bin/bash
+hf auth login
+vllm serve org/m
