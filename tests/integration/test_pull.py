@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 
 from tests.helpers.hub import FakeHub, serving
-from tests.helpers.site import VLLMD, wait_for
+from tests.helpers.ports import free_port
+from tests.helpers.site import DAEMON, VLLMD, site, wait_for
 
 WEIGHTS = bytes(range(256)) * 4000
 
@@ -95,3 +96,41 @@ def _interrupted(pull: subprocess.Popen[str]) -> str:
     assert pull.returncode == 130, said
     assert time.monotonic() - began < 10
     return said.splitlines()[-1]
+
+
+LOADS_FOR_EVER = '#!/bin/sh\n[ "$1" = serve ] || exit 0\nexec sleep 600\n'
+CONFIG = """
+[engines.chat]
+model = "org/m"
+executable = "{program}"
+port = {api}
+env = {{ HF_HOME = "{folder}/hf", HF_ENDPOINT = "{hub}", NO_PROXY = "127.0.0.1" }}
+"""
+
+
+def test_share_that_is_downloaded_is_in_the_status_of_an_engine_that_loads(tmp_path: Path) -> None:
+    program = tmp_path / "vllm"
+    program.write_text(LOADS_FOR_EVER)
+    program.chmod(0o755)
+    files = {"config.json": b"{}", "model.safetensors": WEIGHTS}
+    with serving(FakeHub(files)) as hub:
+        folder = tmp_path / "hf/hub/models--org--m/blobs"
+        folder.mkdir(parents=True)
+        part = folder / f"{hub.blob('model.safetensors')}.incomplete"
+        part.write_bytes(WEIGHTS[: len(WEIGHTS) // 2])
+        exporter, api = free_port(), free_port()
+        text = DAEMON.format(exporter=exporter, folder=tmp_path) + CONFIG.format(
+            program=program, api=api, folder=tmp_path, hub=hub.url
+        )
+        total = len(WEIGHTS) + 2
+        with site(tmp_path, text, exporter_port=exporter, api_port=api) as made:
+            made.wait_state("chat", "loading")
+            share = wait_for("its share", lambda: made.engine("chat").get("download"))
+            assert share == {"done_bytes": len(WEIGHTS) // 2, "total_bytes": total}
+            said = made.vllmd("status").stdout
+            assert "50% of 1000 KiB downloaded" in " ".join(said.split())
+            part.write_bytes(WEIGHTS[: len(WEIGHTS) * 3 // 4])
+            wait_for(
+                "that it grows",
+                lambda: made.engine("chat")["download"]["done_bytes"] > len(WEIGHTS) // 2,
+            )
