@@ -12,6 +12,7 @@ from pathlib import Path
 from tests.helpers.hub import FakeHub, serving
 from tests.helpers.ports import free_port
 from tests.helpers.site import DAEMON, VLLMD, site, wait_for
+from vllmd.cli.status_view import loading
 
 WEIGHTS = bytes(range(256)) * 4000
 
@@ -127,8 +128,9 @@ def test_share_that_is_downloaded_is_in_the_status_of_an_engine_that_loads(tmp_p
             made.wait_state("chat", "loading")
             share = wait_for("its share", lambda: made.engine("chat").get("download"))
             assert share == {"done_bytes": len(WEIGHTS) // 2, "total_bytes": total}
-            said = made.vllmd("status").stdout
-            assert "50% of 1000 KiB downloaded" in " ".join(said.split())
+            engine = made.engine("chat")
+            assert engine["phase"] is None, "it has not said a word yet"
+            assert loading(engine).startswith("50% of 1000 KiB downloaded")
             part.write_bytes(WEIGHTS[: len(WEIGHTS) * 3 // 4])
             wait_for(
                 "that it grows",

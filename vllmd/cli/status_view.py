@@ -180,10 +180,11 @@ def cut(text: str, columns: int) -> str:
 
 def loading(engine: Engine) -> str:
     """Return how far a load has come, such as ``weights, 62%, 40s left``; nothing if none is."""
-    if not engine["phase"]:
+    phase, download = engine["phase"], engine.get("download")
+    if not phase and not download:
         return ""
-    said = [str(engine["phase"])]
-    if download := engine.get("download"):
+    said = [str(phase)] if phase else []
+    if download:
         done, total = download["done_bytes"], download["total_bytes"]
         said.append(f"{share(done / total if total else 1)} of {format_bytes(total)} downloaded")
     elif engine.get("progress") is not None:

@@ -342,3 +342,6 @@ def test_loading_says_how_much_of_the_model_is_here_while_it_is_downloaded() -> 
     assert status_view.loading({**engine, "download": here}) == (
         "weights, 25% of 16.0 GiB downloaded, 40s left"
     )
+    silent = {"phase": None, "download": here}
+    assert status_view.loading(silent) == "25% of 16.0 GiB downloaded"
+    assert status_view.loading({**silent, "download": None}) == ""
