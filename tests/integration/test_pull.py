@@ -130,7 +130,7 @@ def test_share_that_is_downloaded_is_in_the_status_of_an_engine_that_loads(tmp_p
             assert share == {"done_bytes": len(WEIGHTS) // 2, "total_bytes": total}
             engine = made.engine("chat")
             assert engine["phase"] is None, "it has not said a word yet"
-            assert loading(engine).startswith("50% of 1000 KiB downloaded")
+            assert loading(engine).startswith("50% of 1000.0 KiB downloaded")
             part.write_bytes(WEIGHTS[: len(WEIGHTS) * 3 // 4])
             wait_for(
                 "that it grows",
