@@ -23,6 +23,10 @@ from vllmd.gpu.latest import Periods
 
 CORE = Path(__file__).with_name("core.py")
 ENGINE = Path(__file__).with_name("engine.py")
+PYTHONPATH = os.pathsep.join(
+    [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
+)
+"""Where the stand-in of an engine finds its packages, as these tests do."""
 GIB = 1024**3
 MIB = 1024**2
 
@@ -178,7 +182,7 @@ executable = ["{python}", "{engine}"]
 port = {api}
 gpu_memory_utilization = 0.4
 unready_s = 0
-env = {{ PYTHONPATH = "{root}" }}
+env = {{ PYTHONPATH = "{path}" }}
 """
 )
 
@@ -192,7 +196,7 @@ def made(tmp_path: Path) -> Iterator[Site]:
         api=api,
         python=sys.executable,
         engine=ENGINE,
-        root=Path(__file__).parents[2],
+        path=PYTHONPATH,
     )
     with site(tmp_path, text, exporter_port=exporter, api_port=api) as one:
         one.wait_state("chat", "ready", 120)
@@ -335,7 +339,7 @@ def test_two_gpus_are_told_apart_and_nvlink_counts(tmp_path: Path) -> None:
         api=api,
         python=sys.executable,
         engine=ENGINE,
-        root=Path(__file__).parents[2],
+        path=PYTHONPATH,
     ).replace("env = { ", 'env = { CUDA_VISIBLE_DEVICES = "1", ')
     with site(tmp_path, text, exporter_port=exporter, api_port=api) as one:
         one.wait_state("chat", "ready", 120)

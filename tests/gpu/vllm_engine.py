@@ -255,11 +255,17 @@ class GpuSite:
         return answer.usage.completion_tokens
 
     def process(self, name: str, title: str) -> int:
-        """Return the pid of the engine's process whose title begins so."""
+        """Return the pid of the engine's process whose title begins so.
+
+        Where setproctitle does not work, it is the one that multiprocessing began.
+        """
         shim = self.site.engine(name)["shim_pid"]
         titles = {proc.command_line(stat.pid): stat.pid for stat in proc.descendants(shim)}
-        (pid,) = [pid for each, pid in titles.items() if each.startswith(title)]
-        return pid
+        found = [pid for each, pid in titles.items() if each.startswith(title)] or [
+            pid for each, pid in titles.items() if "spawn_main(" in each
+        ]
+        assert len(found) == 1, f"{len(found)} processes of {name} begin with {title!r}: {titles}"
+        return found[0]
 
     @contextlib.contextmanager
     def spinning(self, *ranks: int) -> Iterator[None]:

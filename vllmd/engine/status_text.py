@@ -117,4 +117,5 @@ def describe_weights(weights: dict[str, Any]) -> str:
     }.get(state, state)
     if weights["pid"]:
         said += f", process {weights['pid']} (its shim {weights['shim_pid']})"
-    return f"{said}, kept although the engine is stopped" if weights["kept"] else said
+    held = weights["kept"] and state != "absent"
+    return f"{said}, kept although the engine is stopped" if held else said

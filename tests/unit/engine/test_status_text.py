@@ -66,6 +66,7 @@ def test_describe_state(more: dict[str, Any], words: str) -> None:
             {"state": "ready", "kept": True},
             "kept in GPU memory (2 of 2): a start maps them, kept although the engine is stopped",
         ),
+        ({"state": "absent", "kept": True}, "not in GPU memory"),
     ],
 )
 def test_describe_weights(more: dict[str, Any], words: str) -> None:
