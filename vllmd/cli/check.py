@@ -12,7 +12,14 @@ import attrs
 import click
 
 from vllmd.cli import terminal
-from vllmd.cli.examining import as_table, lines_of, look, make_case
+from vllmd.cli.examining import (
+    as_table,
+    lines_of,
+    look,
+    make_case,
+    problem_as_table,
+    show_problems,
+)
 from vllmd.cli.options import (
     config_option,
     config_to_read,
@@ -94,8 +101,8 @@ def command(
         web = (config.daemon.web_config_file, web_problems)
         _print_json(problems, config, engines, findings if deep else None, web)
     else:
-        _show_problems(str(config_path), problems, as_json=False)
-        _show_problems(str(config.daemon.web_config_file), web_problems, as_json=False)
+        show_problems(str(config_path), problems)
+        show_problems(str(config.daemon.web_config_file), web_problems)
         _print_text(config, engines)
         for engine, found in itertools.groupby(findings, key=lambda each: each.engine):
             terminal.echo(terminal.style(f"doctor on {engine}", bold=True))
@@ -261,11 +268,8 @@ def _is_there(path: str) -> bool:
 def _show_problems(path: str, problems: list[ConfigProblem], as_json: bool) -> None:
     if as_json:
         _print_json(problems, None, {}, None, (None, []))
-        return
-    for problem in problems:
-        colour = "red" if problem.severity is ProblemSeverity.ERROR else "yellow"
-        for line in terminal.wrap(problem.format(path), rest="  "):
-            terminal.echo(terminal.style(line, fg=colour), err=True)
+    else:
+        show_problems(path, problems)
 
 
 def _print_text(config: Config, engines: commands.Commands) -> None:
@@ -307,7 +311,7 @@ def _print_json(
     findings: list[Finding] | None,
     web: tuple[str | None, list[ConfigProblem]],
 ) -> None:
-    listed = [_as_table(each) for each in problems]
+    listed = [problem_as_table(each) for each in problems]
     shown = {
         name: {
             "argv": built.masked_argv(),
@@ -325,18 +329,10 @@ def _print_json(
     if config is not None:
         said["longest_stop_seconds"] = longest_stop_s(config.engines.values())
     if web[0] is not None:
-        said["web_config"] = {"file": web[0], "problems": [_as_table(each) for each in web[1]]}
+        said["web_config"] = {
+            "file": web[0],
+            "problems": [problem_as_table(each) for each in web[1]],
+        }
     if findings is not None:
         said["findings"] = [as_table(each) for each in findings]
     terminal.echo_json(said, indent=2)
-
-
-def _as_table(problem: ConfigProblem) -> dict[str, Any]:
-    return {
-        "severity": str(problem.severity),
-        "key": problem.key,
-        "line": problem.line,
-        "variable": problem.variable,
-        "message": problem.message,
-        "fix": problem.fix,
-    }

@@ -8,7 +8,14 @@ import attrs
 import click
 
 from vllmd.cli import terminal
-from vllmd.cli.examining import as_table, lines_of, look, make_case
+from vllmd.cli.examining import (
+    as_table,
+    lines_of,
+    look,
+    make_case,
+    problem_as_table,
+    show_problems,
+)
 from vllmd.cli.options import (
     complete_engine,
     config_option,
@@ -17,6 +24,7 @@ from vllmd.cli.options import (
     socket_option,
 )
 from vllmd.config import load
+from vllmd.config.problem import ConfigProblem
 from vllmd.control.client import ControlClient
 from vllmd.doctor.capacity import longest, tokens_in
 from vllmd.doctor.case import Case
@@ -61,7 +69,8 @@ def command(
     network is asked only for a model that would have to be downloaded. Exits 1 if something will
     fail. docs/doctor.md explains each check.
     """
-    config, _ = load.load(config_to_read(client, config_path))
+    config_path = config_to_read(client, config_path)
+    config, problems = load.load(config_path)
     if engine is not None and engine not in config.engines:
         raise UnknownEngineError.among(engine, config.engines)
     view = look(config, client)
@@ -72,16 +81,18 @@ def command(
     cases = [make_case(config, name, view, network=not offline) for name in chosen]
     findings = [finding for case in cases for finding in examine(case)]
     if as_json:
-        _print_json(cases, findings)
+        _print_json(cases, findings, problems)
     else:
+        show_problems(str(config_path), problems)
         _print_text(cases, findings)
     sys.exit(1 if any(each.severity is FindingSeverity.ERROR for each in findings) else 0)
 
 
-def _print_json(cases: list[Case], findings: list[Finding]) -> None:
+def _print_json(cases: list[Case], findings: list[Finding], problems: list[ConfigProblem]) -> None:
     shown = {
         "capacity": {case.engine.name: sizes(case) for case in cases},
         "findings": [as_table(each) for each in findings],
+        "problems": [problem_as_table(each) for each in problems],
         "checks": list(CHECKS),
     }
     terminal.echo_json(shown, indent=2)

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -11,6 +11,7 @@ from vllmd.cli import terminal
 from vllmd.config import command as commands
 from vllmd.config import paths
 from vllmd.config.model import Config
+from vllmd.config.problem import ConfigProblem, ProblemSeverity
 from vllmd.control.client import ControlClient
 from vllmd.doctor import group, hub, service
 from vllmd.doctor import host as hosts
@@ -90,3 +91,23 @@ def lines_of(finding: Finding) -> Iterator[str]:
 def as_table(finding: Finding) -> dict[str, Any]:
     """Return a finding as JSON has it."""
     return {**attrs.asdict(finding), "page": finding.page}
+
+
+def show_problems(path: str, problems: Iterable[ConfigProblem]) -> None:
+    """Print what is wrong with a file on standard error."""
+    for problem in problems:
+        colour = "red" if problem.severity is ProblemSeverity.ERROR else "yellow"
+        for line in terminal.wrap(problem.format(path), rest="  "):
+            terminal.echo(terminal.style(line, fg=colour), err=True)
+
+
+def problem_as_table(problem: ConfigProblem) -> dict[str, Any]:
+    """Return what is wrong with a file as JSON has it."""
+    return {
+        "severity": str(problem.severity),
+        "key": problem.key,
+        "line": problem.line,
+        "variable": problem.variable,
+        "message": problem.message,
+        "fix": problem.fix,
+    }

@@ -109,3 +109,12 @@ def test_unknown_engine_and_size_are_refused(tmp_path: Path) -> None:
         run(tmp_path, engine(tmp_path), "code")
     result = run(tmp_path, engine(tmp_path), "--gpu-memory", "big")
     assert (result.exit_code, "no size such as" in result.output) == (2, True)
+
+
+def test_warnings_about_the_configuration_are_repeated(model: Path, tmp_path: Path) -> None:
+    text = engine(model, "drain_s = 3600")
+    result = run(tmp_path, text)
+    warned = "vllmd.toml:5: warning: "
+    assert warned in result.stderr
+    (problem, *_) = json.loads(run(tmp_path, text, "--json").stdout)["problems"]
+    assert (problem["severity"], problem["line"]) == ("warning", 5)

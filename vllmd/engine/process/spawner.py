@@ -1,6 +1,8 @@
 """Ways to start a shim: one interface, so that the supervisor does not know which it has."""
 
 import asyncio
+import contextlib
+import errno
 import os
 import socket
 import subprocess
@@ -18,6 +20,8 @@ from vllmd.util.loop_lag import LoopLag
 from vllmd.util.within import run_within
 
 REPORT_TIMEOUT_S = 30.0
+QUEUE_S = 0.1
+"""How often a connection to systemd is tried that it has no room for."""
 ERROR_LOG_NAME = "shim.err"
 
 
@@ -92,15 +96,32 @@ class SocketSpawner:
         Raises: ShimError: nobody listens, or the shim reported why it could not.
         """
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.setblocking(False)
         try:
-            connection.connect(str(self._path))
+            await self._connect(connection)
         except OSError as error:
             connection.close()
             raise ShimError(
                 f"cannot connect to {self._path}: {error.strerror}; "
                 "look at 'systemctl status vllmd-engine.socket'"
             ) from None
+        except BaseException:
+            connection.close()
+            raise
         await send_spec(connection, spec)
+
+    async def _connect(self, connection: socket.socket) -> None:
+        """Connect, while the queue of those who wait to be accepted is full.
+
+        asyncio takes such a socket for one that is connected. Source: connect(2), EAGAIN.
+
+        Raises: OSError.
+        """
+        for _ in range(round(REPORT_TIMEOUT_S / QUEUE_S)):
+            with contextlib.suppress(BlockingIOError):
+                return connection.connect(str(self._path))
+            await asyncio.sleep(QUEUE_S)
+        raise OSError(errno.EAGAIN, f"systemd accepted nothing within {REPORT_TIMEOUT_S:g} s")
 
     def reap(self) -> None:
         """Do nothing: the shims are systemd's children."""

@@ -1,9 +1,13 @@
 import asyncio
+import contextlib
 import os
 import socket
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -69,6 +73,52 @@ async def test_spawn_through_a_socket_as_systemd_accepts_it(tmp_path: Path) -> N
     assert await asyncio.wait_for(client.exited, 20)
     (await accepting).wait(20)
     listener.close()
+
+
+@pytest.fixture
+def full(tmp_path: Path) -> Iterator[socket.socket]:
+    """Listen with a queue that has no room, as systemd's is when it does not accept."""
+    with socket.socket(socket.AF_UNIX) as listener, contextlib.ExitStack() as waiting:
+        listener.bind(str(tmp_path / "spawn.sock"))
+        listener.listen(0)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                other = waiting.enter_context(socket.socket(socket.AF_UNIX))
+                other.setblocking(False)
+                other.connect(str(tmp_path / "spawn.sock"))
+        yield listener
+
+
+async def test_spawn_through_a_socket_that_has_no_room_yet_holds_up_nobody(
+    tmp_path: Path, full: socket.socket
+) -> None:
+    others_run = threading.Event()
+
+    def accept() -> bool:
+        in_time = others_run.wait(5)
+        full.accept()[0].close()
+        connection, _ = full.accept()
+        with connection, connection.makefile("rb") as said:
+            said.readline()
+            connection.sendall(protocol.encode({"protocol": 1, "engine_pid": 8}))
+        return in_time
+
+    with ThreadPoolExecutor() as threads:
+        accepting = threads.submit(accept)
+        spawner = SocketSpawner(tmp_path / "spawn.sock")
+        spawning = asyncio.create_task(spawner.spawn(spec(tmp_path, ["x"])))
+        await asyncio.sleep(0.01)
+        others_run.set()
+        await spawning
+        assert accepting.result()
+
+
+async def test_spawn_through_a_socket_that_never_has_room_raises(
+    tmp_path: Path, full: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spawner_module, "REPORT_TIMEOUT_S", 0.3)
+    with pytest.raises(ShimError, match=r"accepted nothing within 0\.3 s; look at 'systemctl"):
+        await SocketSpawner(tmp_path / "spawn.sock").spawn(spec(tmp_path, ["x"]))
 
 
 async def test_spawn_through_a_socket_that_is_not_there(tmp_path: Path) -> None:
