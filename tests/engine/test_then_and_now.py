@@ -51,6 +51,7 @@ def folder_of(launch: Launch, outside: Path) -> str:
     """Return where it was run, with the files that it writes itself."""
     folder = Path(launch.folder or outside)
     if folder.is_relative_to(outside):
+        folder.mkdir(exist_ok=True)  # the launcher may make it itself
         return str(folder)
     made = Path(tempfile.mkdtemp(dir=outside))
     for path, text in launch.written.items():

@@ -76,31 +76,27 @@ class GivenFlag:
 def flags_of(arguments: Iterable[str]) -> list[GivenFlag]:
     """Return flags in their order; the first word that belongs to none is `model`.
 
-    The values of one that is to be repeated are put together. Beside that word ``--model`` says
-    nothing. Source: vllm/entrypoints/cli/serve.py.
+    The values of one that is to be repeated are put together.
     """
     found: list[GivenFlag] = []
     named = False
     for each in _flags(list(arguments)):
         before = [other for other in found if other.name == each.name]
         if not each.name and not named:
-            model = GivenFlag("model", each.values)
-            found.append(model)
+            found.append(GivenFlag("model", each.values))
             named = True
         elif each.name in REPEATED and before:
             whole = GivenFlag(each.name, (*before[0].values, *each.values))
             found[found.index(before[0])] = whole
         else:
             found.append(each)
-    return [each for each in found if not named or each.name != "model" or each is model]
+    return found
 
 
-def overruled_model(arguments: Sequence[str]) -> str:
-    """Return what ``--model`` says beside a model that is a word of its own; empty if nothing."""
-    given = list(_flags(list(arguments)))
-    if not any(not each.name for each in given):
-        return ""
-    return next((" ".join(each.values) for each in given if each.name == "model"), "")
+def models_of(arguments: Sequence[str]) -> tuple[str, str] | None:
+    """Return both models where one is a word of its own and ``--model`` is there too."""
+    found = {each.name: " ".join(each.values) for each in reversed(list(_flags(list(arguments))))}
+    return (found[""], found["model"]) if "" in found and "model" in found else None
 
 
 def _flags(words: list[str]) -> Iterator[GivenFlag]:

@@ -10,7 +10,7 @@ from vllmd.importing.arguments import (
     GivenFlag,
     flags_of,
     last_of,
-    overruled_model,
+    models_of,
     read_value,
 )
 from vllmd.importing.known_flags import NAMES, REPEATED
@@ -22,7 +22,7 @@ from vllmd.importing.paths import HostPaths, cache_of
 from vllmd.importing.placing import set_address, set_gpus
 from vllmd.importing.surroundings import Notes, Surroundings, join
 from vllmd.importing.table import EngineTable, of_secret
-from vllmd.importing.unknown import is_unknown, mark, unknowns
+from vllmd.importing.unknown import as_written, is_unknown, mark, unknowns
 from vllmd.importing.variables import OF_HF_TOKEN, OF_TOKEN_FILE
 from vllmd.installing.plan import VERSION
 from vllmd.installing.removed_flags import what_to_do
@@ -60,9 +60,11 @@ class _Taking:
             made.keys["executable"] = program[0] if len(program) == 1 else program
         for each in given:
             self._take(each)
-        if (other := overruled_model(launch.arguments)) and other != made.keys.get("model"):
-            made.remarks.append(
-                f"--model {other} says nothing: vLLM takes the model that stands after 'serve'"
+        if both := models_of(launch.arguments):  # Source: vllm/utils/argparse_utils.py
+            word, flag = map(as_written, both)
+            self._notes.refuse(
+                launch.place,
+                f"the model is {word}, and --model {flag}: vLLM refuses a second one: keep one",
             )
         if "model" not in made.keys:
             self._notes.refuse(
