@@ -2,8 +2,9 @@
 
 import httpx
 
+from vllmd.daemon.plain_transport import PlainTransport
+
 TIMEOUT_S = 5.0
-KEPT_OPEN = 20
 
 
 def engine_client() -> httpx.AsyncClient:
@@ -13,5 +14,4 @@ def engine_client() -> httpx.AsyncClient:
     token for each data parallel rank of a large group, canaries, probes. Each of these is bounded
     by who asks.
     """
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=KEPT_OPEN)
-    return httpx.AsyncClient(trust_env=False, timeout=TIMEOUT_S, limits=limits)
+    return httpx.AsyncClient(trust_env=False, timeout=TIMEOUT_S, transport=PlainTransport())

@@ -31,6 +31,7 @@ MAKES_NO_SENSE = (ValueError, KeyError, TypeError, RecursionError)
 """What an answer that is no JSON, or other JSON, raises."""
 _VERSION = re.compile(r"[\w.+-]{1,64}")
 MAX_AGE_S = 1.0
+_AS_IT_IS = {"Accept-Encoding": "identity"}
 
 
 OURS = frozenset(
@@ -82,8 +83,8 @@ class PageSource:
         self.lag = lag or LoopLag(clock)
         self._adapters = adapters
         self.engine = engine
-        self.point(url)
         self._client = client
+        self.point(url)
         self._clock = clock
         self._on_page = on_page
         self._peaks = Peaks()
@@ -103,7 +104,9 @@ class PageSource:
 
     def point(self, url: str) -> None:
         """Read the engine there from now on."""
-        self._url, self._version_url = f"{url}/metrics", f"{url}/version"
+        self._url = f"{url}/metrics"
+        self._page_request = self._request(self._url)
+        self._version_request = self._request(f"{url}/version")
 
     async def get(self, *, max_age_s: float = MAX_AGE_S, timeout_s: float | None = None) -> Page:
         """Return the page as it was at most `max_age_s` ago.
@@ -171,16 +174,26 @@ class PageSource:
         return self.last
 
     async def _read(self) -> bytes:
-        return await self._content(self._url, MAX_PAGE_BYTES)
+        return await self._content(self._page_request, MAX_PAGE_BYTES)
 
-    async def _content(self, url: str, max_bytes: int) -> bytes:
+    def _request(self, url: str) -> httpx.Request:
+        """Make a request to send again and again.
+
+        It wants no gzip: it is of this host, and the engine has better to do.
+        """
+        return self._client.build_request("GET", url, headers=_AS_IT_IS, timeout=None)
+
+    async def _content(self, request: httpx.Request, max_bytes: int) -> bytes:
         content = bytearray()
-        async with self._client.stream("GET", url, timeout=None) as response:
+        response = await self._client.send(request, stream=True)
+        try:
             response.raise_for_status()
             async for block in response.aiter_bytes():
                 content += block
                 if len(content) > max_bytes:
                     raise ValueError(f"page is larger than {max_bytes} bytes")
+        finally:
+            await response.aclose()
         return bytes(content)
 
     async def ask_version(self) -> None:
@@ -196,7 +209,8 @@ class PageSource:
         self._version_asked_at = now
         with contextlib.suppress(httpx.HTTPError, TimeoutError, *MAKES_NO_SENSE):
             async with asyncio.timeout(FETCH_TIMEOUT_S):
-                answer = json.loads(await self._content(self._version_url, MAX_VERSION_BYTES))
+                content = await self._content(self._version_request, MAX_VERSION_BYTES)
+                answer = json.loads(content)
             if found := _VERSION.fullmatch(str(answer["version"])):
                 self.version = found[0]
 
