@@ -31,12 +31,12 @@ class Downloads:
 
     def __init__(
         self,
-        statuses: Callable[[], Sequence[EngineStatus]],
+        starting: Callable[[], Sequence[EngineStatus]],
         config: Callable[[], Config],
         commands: Callable[[], Commands],
         clock: Clock,
     ) -> None:
-        self._statuses = statuses
+        self._starting = starting
         self._config = config
         self._commands = commands
         self._clock = clock
@@ -57,7 +57,7 @@ class Downloads:
         """Look at each engine that loads; one whose load is over is forgotten."""
         loading = [
             each
-            for each in self._statuses()
+            for each in self._starting()
             if each.state is State.LOADING and each.phase in BEFORE_WEIGHTS
         ]
         runs = {(each.name, each.run_id) for each in loading}

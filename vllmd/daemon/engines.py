@@ -88,6 +88,11 @@ class Engines:
         """Return what is known of each engine now."""
         return [supervisor.status for supervisor in self.supervisors.values()]
 
+    def starting(self) -> list[EngineStatus]:
+        """Return what is known of those whose start is under way; at rest there is none to make."""
+        each = self.supervisors.values()
+        return [supervisor.status for supervisor in each if supervisor.is_starting]
+
     def status(self, name: str) -> EngineStatus | None:
         """Return what is known of one engine now; None if there is none of that name."""
         supervisor = self.supervisors.get(name)

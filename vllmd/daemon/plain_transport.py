@@ -55,7 +55,7 @@ class PlainTransport(httpx.AsyncBaseTransport):
 class _Body(httpx.AsyncByteStream):
     """The body of an answer."""
 
-    def __init__(self, connection: "_Connection", read_s: float | None) -> None:
+    def __init__(self, connection: "_Exchange", read_s: float | None) -> None:
         self._connection, self._read_s = connection, read_s
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -67,8 +67,8 @@ class _Body(httpx.AsyncByteStream):
         self._connection.close()
 
 
-class _Connection(asyncio.Protocol):
-    """One connection, and the request that is made over it."""
+class _Exchange(asyncio.Protocol):
+    """One request, and the connection that it has for itself."""
 
     def __init__(self) -> None:
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_BYTES)
@@ -169,7 +169,7 @@ class _Connection(asyncio.Protocol):
             self._transport.abort()
 
 
-async def _connect(host: str, port: int, connect_s: float | None) -> _Connection:
+async def _connect(host: str, port: int, connect_s: float | None) -> _Exchange:
     """Connect to the first address that answers.
 
     Raises: httpx.ConnectTimeout; httpx.ConnectError: its cause is the system's error, or a group of
@@ -186,11 +186,11 @@ async def _connect(host: str, port: int, connect_s: float | None) -> _Connection
         raise httpx.ConnectError(str(error)) from error
 
 
-async def _connect_any(host: str, port: int) -> _Connection:
+async def _connect_any(host: str, port: int) -> _Exchange:
     loop, errors = asyncio.get_running_loop(), []
     for address in await _addresses(host, port):
         try:
-            _, connection = await loop.create_connection(_Connection, address, port)
+            _, connection = await loop.create_connection(_Exchange, address, port)
         except OSError as error:
             errors.append(error)
         else:

@@ -92,7 +92,7 @@ class Runtime:
         )
         engines.configure(now, wanted, self._around)
         self._early = EarlyDiagnosis(
-            engines.statuses,
+            engines.starting,
             self.outputs.errors,
             on_start.doubts,
             clock,
@@ -152,7 +152,7 @@ class Runtime:
         )
         self.series.configure(config.engines, config.daemon.poll_s)
         self._downloads = Downloads(
-            engines.statuses, lambda: self.now.config, lambda: self.now.commands, clock
+            engines.starting, lambda: self.now.config, lambda: self.now.commands, clock
         )
         self._memory_guard = HostMemoryGuard(
             self.gpus,

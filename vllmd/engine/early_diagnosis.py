@@ -36,13 +36,13 @@ class EarlyDiagnosis:
 
     def __init__(
         self,
-        statuses: Callable[[], Collection[EngineStatus]],
+        starting: Callable[[], Collection[EngineStatus]],
         errors: Mapping[str, ErrorsOfRun],
         doubts: Doubts,
         clock: Clock,
         mask: Callable[[str], str],
     ) -> None:
-        self._statuses = statuses
+        self._starting = starting
         self._errors = errors
         self._doubts = doubts
         self._clock = clock
@@ -62,12 +62,12 @@ class EarlyDiagnosis:
 
     async def look(self) -> None:
         """Look at each start once; what it printed is read in a thread, as that may be much."""
-        statuses = self._statuses()
-        known = {engine.name for engine in statuses}
-        for name in (self._read.keys() | self._told.keys()) - known:  # configured no more
+        starting = self._starting()
+        known = {engine.name for engine in starting}
+        for name in (self._read.keys() | self._told.keys()) - known:  # their starts are over
             self._read.pop(name, None)
             self._told.pop(name, None)
-        for engine in self._starts(statuses):
+        for engine in self._starts(starting):
             lines = self._errors[engine.name].before(())
             read = engine.run_id, lines
             if not lines or self._read.get(engine.name) == read:
@@ -76,13 +76,13 @@ class EarlyDiagnosis:
             found = await asyncio.to_thread(_certain, lines, self._mask)
             goes_on = any(
                 (each.name, each.run_id) == (engine.name, engine.run_id)
-                for each in self._starts(self._statuses())
+                for each in self._starts(self._starting())
             )
             if found is not None and goes_on:
                 self._tell(engine, found)
 
-    def _starts(self, statuses: Collection[EngineStatus]) -> list[EngineStatus]:
-        return [e for e in statuses if e.state in UNDER_WAY and e.name in self._errors]
+    def _starts(self, starting: Collection[EngineStatus]) -> list[EngineStatus]:
+        return [e for e in starting if e.state in UNDER_WAY and e.name in self._errors]
 
     def _tell(self, engine: EngineStatus, found: Diagnosis) -> None:
         told = engine.run_id, found.cause

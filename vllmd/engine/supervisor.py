@@ -7,6 +7,7 @@ import attrs
 from vllmd.config.gpus import visible_gpus
 from vllmd.engine import assembly, exits
 from vllmd.engine.assembly import EngineSettings, watch_of
+from vllmd.engine.doubts import UNDER_WAY
 from vllmd.engine.exits import Exit
 from vllmd.engine.grouped_engine import GroupedEngine
 from vllmd.engine.liveness.monitor import Stall
@@ -68,6 +69,11 @@ class Supervisor(GroupedEngine):
             weights=self.weights.status,
             sleep=self.sleeper.status,
         )
+
+    @property
+    def is_starting(self) -> bool:
+        """Whether a start is under way."""
+        return self._state.state in UNDER_WAY
 
     @property
     def run_now(self) -> Run | None:

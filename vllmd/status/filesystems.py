@@ -14,7 +14,7 @@ import attrs
 
 from vllmd.util.clock import Clock, until_tick
 from vllmd.util.deadline import READ_S
-from vllmd.util.within import run_within
+from vllmd.util.within import look_within
 
 LOOK_S = 5.0
 """How often they are looked at."""
@@ -57,7 +57,7 @@ class Filesystems:
     async def _look(self, role: str, folder: Path, limit_s: float) -> None:
         began = self._clock.time()
         try:
-            found = await run_within(str(folder), _statvfs(folder), limit_s)
+            found = await look_within(str(folder), _statvfs(folder), limit_s)
         except TimeoutError:
             self._silent_since.setdefault(role, began)
             return

@@ -30,8 +30,7 @@ def call_within(path: str, work: Callable[[], T], limit_s: float = READ_S) -> T:
     Raises: TimeoutError: it takes longer, or an earlier one still waits; OSError: no thread is to
         be had; whatever `work` raises.
     """
-    if still_waits(path):
-        raise _late(path, limit_s)
+    refuse_if_waits(path, limit_s)
     answers: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
 
     def run() -> None:
@@ -45,8 +44,7 @@ def call_within(path: str, work: Callable[[], T], limit_s: float = READ_S) -> T:
     try:
         value, error = answers.get(timeout=limit_s)
     except queue.Empty:
-        _waiting[path] = thread
-        raise _late(path, limit_s) from None
+        raise given_up(path, thread, limit_s) from None
     if error is not None:
         raise error
     return value  # type: ignore[return-value]  # set where no error is
@@ -72,6 +70,18 @@ def still_waits(path: str) -> bool:
             return True
         _waiting.pop(each, None)
     return False
+
+
+def refuse_if_waits(path: str, limit_s: float) -> None:
+    """Raise what `given_up` returns where something waits already, as `still_waits` tells."""
+    if still_waits(path):
+        raise _late(path, limit_s)
+
+
+def given_up(path: str, thread: threading.Thread, limit_s: float) -> TimeoutError:
+    """Note that a thread still waits for a path; returns what to raise."""
+    _waiting[path] = thread
+    return _late(path, limit_s)
 
 
 def _late(path: str, limit_s: float) -> TimeoutError:

@@ -58,7 +58,7 @@ class Threads(ThreadPoolExecutor):
         def work() -> None:
             try:
                 if future.set_running_or_notify_cancel():
-                    _do(future, lambda: fn(*args, **kwargs))
+                    do(future, lambda: fn(*args, **kwargs))
             finally:
                 with self._guard:
                     self._running.discard(thread)
@@ -86,7 +86,7 @@ class Threads(ThreadPoolExecutor):
 
             def work() -> None:
                 try:
-                    _do(future, find)
+                    do(future, find)
                 finally:
                     with self._guard:
                         self._looking_up.pop(name, None)
@@ -105,7 +105,8 @@ class Threads(ThreadPoolExecutor):
             thread.join(max(0.0, until - time.monotonic()))
 
 
-def _do(future: Future[Any], work: Callable[[], Any]) -> None:
+def do(future: Future[Any], work: Callable[[], Any]) -> None:
+    """Do some work, and have a future tell what came of it."""
     try:
         result = work()
     except BaseException as error:  # noqa: BLE001 - raised again by who waits

@@ -12,7 +12,7 @@ from vllmd.daemon.engines import Engines, SharedServices
 from vllmd.daemon.environment import Environment
 from vllmd.daemon.reload import ConfigSnapshot, in_force
 from vllmd.engine.output.service import OutputService
-from vllmd.engine.state_machine import State
+from vllmd.engine.state_machine import State, Trigger
 from vllmd.gpu.service import GpuService
 from vllmd.gpu.state_file import GpuStateFile
 from vllmd.lora.service import LoraService
@@ -91,6 +91,9 @@ async def test_configure_makes_a_supervisor_and_a_page_for_each_engine(scene: Sc
     }
     assert list(engines.sources) == ["chat", "code"]
     assert (engines.status("code"), engines.status("none")) == (engines.statuses()[1], None)
+    assert engines.starting() == []
+    engines.supervisors["code"]._state.to(Trigger.START)
+    assert engines.starting() == [engines.status("code")]
     assert engines.running() == {}
     assert engines.runs() == {}
     assert engines.readable_sources() == []
