@@ -56,10 +56,10 @@ lint: $(VENV)/developed
 types: $(VENV)/developed
 	$(BIN)/mypy
 
-# four at a time on two cores: half of their time is waiting for processes and sockets
+# three at a time on two cores, as they wait too; each collects and runs its share (tests/helpers/shares.py)
 unit: $(VENV)/developed system-cc
-	$(SHORT) $(SOON) $(PYTEST) -n 4 --dist worksteal -m "not long" --basetemp=$$folder/t \
-			tests/unit && rm -rf $$folder
+	$(SHORT) $(SOON) VLLMD_TESTS_SHARES=1 $(PYTEST) -n 3 --dist each --max-worker-restart=0 -m "not long" \
+			--basetemp=$$folder/t tests/unit && rm -rf $$folder
 
 # not a part of `make test`: the Python of a release is Debian 12's, and there all is tested
 python-3.13: $(VENV)/developed ## the unit tests with Debian 13's Python, in a root file system of its own (needs root)

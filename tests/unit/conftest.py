@@ -9,6 +9,7 @@ import certifi
 import pytest
 
 from tests.helpers.host import Host
+from tests.helpers.shares import is_left_to_others
 from tests.helpers.web import CERTIFICATES
 from vllmd.engine.stopping import cleanup
 from vllmd.history import store, writer
@@ -20,6 +21,11 @@ LEFT_BEHIND = (
     "error:coroutine .* was never awaited:RuntimeWarning",
 )
 """What a test leaves to the garbage collector, or to a thread, fails a test."""
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leave to the other workers of `make unit` what is theirs."""
+    return is_left_to_others(collection_path, Path(__file__).parent) or None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
