@@ -74,6 +74,7 @@ def test_bounded_cpu_tells_what_took_too_long() -> None:
     assert resource.getrlimit(resource.RLIMIT_CPU) == before, "or the tests after it are ended"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("code", "ended"),
     [

@@ -59,6 +59,7 @@ def test_pages_are_the_same_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
     assert manual.pages() == manual.pages()
 
 
+@pytest.mark.long
 def test_bash_completes_commands_and_options(tmp_path: Path) -> None:
     completion.main(tmp_path)
     script = f"""source {tmp_path}/vllmd

@@ -284,6 +284,7 @@ def test_parse_reading_of_an_odd_page_never_raises(lines: list[tuple[str, str]])
         assert rank.steps == rank.steps  # not a number would never stand still
 
 
+@pytest.mark.long
 @settings(deadline=None, max_examples=50)
 @given_by(st.one_of(st.binary(max_size=200), st.text(max_size=200).map(str.encode)))
 def test_read_of_any_bytes_never_raises(content: bytes) -> None:

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.helpers.clock import FakeClock
 from tests.helpers.make import engine
 from tests.helpers.monitored import LIMITS, QUIET, Scene, watching
@@ -59,6 +61,7 @@ async def test_a_member_is_asked_nothing_and_listens_nowhere(tmp_path: Path) -> 
     assert not (await asked.look_afresh(False)).answered
 
 
+@pytest.mark.long
 async def test_a_member_is_ready_when_the_head_serves_with_it_and_never_stalled_by_silence(
     tmp_path: Path,
 ) -> None:

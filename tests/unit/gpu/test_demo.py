@@ -2,6 +2,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from tests.helpers.reading import reading
 from vllmd.gpu.demo import NAME, TOTAL, UUID, DemoGpu
 from vllmd.gpu.rows import ROWS
@@ -21,6 +23,7 @@ def test_demo_says_that_it_does_not_exist() -> None:
     assert set(fast["values"][UUID]) | set(slow["values"][UUID]) <= known
 
 
+@pytest.mark.long
 def test_core_of_an_engine_holds_memory_and_makes_it_busy() -> None:
     code = "import time\nprint(1, flush=True)\nwhile True: pass"
     core = subprocess.Popen(

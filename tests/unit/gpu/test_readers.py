@@ -78,6 +78,7 @@ async def test_wait_for_events_that_hangs_costs_the_events_only(
         await scene.until("readings", lambda: scene.count["slow"] > count + 3)
 
 
+@pytest.mark.long
 async def test_readers_that_are_killed_lose_no_row(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

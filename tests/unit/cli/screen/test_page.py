@@ -1,5 +1,6 @@
 import json
 
+import pytest
 from textual.widgets import Input
 
 from tests.helpers.top import SceneSource, top
@@ -52,6 +53,7 @@ async def test_page_takes_what_is_typed_fast_as_the_word_and_not_as_commands() -
         assert screen.ran == []
 
 
+@pytest.mark.long
 async def test_page_takes_keys_of_one_read_in_their_order() -> None:
     """Of "/r" the r is a letter, also where the page has not drawn the line for it yet."""
     async with top(SceneSource("eight-gpus")) as screen:
