@@ -7,7 +7,7 @@ from vllmd.importing.leftovers import refuse_unknowns
 from vllmd.importing.shell.conditions import holds, negate
 from vllmd.importing.shell.expansion import Expansion
 from vllmd.importing.shell.patterns import matches
-from vllmd.importing.shell.reading import given_text
+from vllmd.importing.shell.reading import given_text, text_before
 from vllmd.importing.shell.state import ShellState
 from vllmd.importing.shell.substitution import output_of, substitute
 from vllmd.importing.shell.syntax import (
@@ -172,14 +172,19 @@ class Interpreter:
             if index and isinstance(command, While):
                 text = output_of(state, node.commands[:index])
                 inner.lines = None if text is None else text.splitlines()
+            if index and isinstance(command, Simple) and "tee" in [w.text for w in command.words]:
+                inner.piped = text_before(state, node.commands[:index])
             self.run(command, inner)
+            state.written = inner.written
         if len(state.launches) > before:
             state.notes.remark("the pipe after it: vllmd writes and rotates a log of its own")
         return None
 
     def _group(self, node: Group, state: ShellState) -> bool | None:
         inner = state.copy() if node.subshell else state
-        return self.run(node.body, inner)
+        result = self.run(node.body, inner)
+        state.written = inner.written  # on the disk, whichever shell wrote it
+        return result
 
     def _if(self, node: If, state: ShellState) -> bool | None:
         ways: list[tuple[Block | None, ShellState]] = []

@@ -183,12 +183,18 @@ class Parameters:
         return []
 
     def _slice(self, inner: str, values: list[str], word: str) -> list[str]:
-        first, _, length = word.partition(":")
-        numbers = [self._text(f"$(({each}))") for each in (first, length) if each.strip()]
+        first, colon, length = word.partition(":")
+        if not word.strip():
+            return [self._mark(inner, "nothing says which part of it")]
+        # one that is left out is 0: ${NAME::3}
+        given = (first, length) if colon else (first,)
+        numbers = [self._text(f"$(({each.strip() or 0}))") for each in given]
         if any(map(is_unknown, numbers)):
             return [self._mark(inner, "the numbers in it are not known")]
         begin = int(numbers[0])
         count = int(numbers[1]) if len(numbers) > 1 else None
+        if inner.startswith(_ALL) and begin == 0:
+            return [self._mark(inner, "it begins with the name of the script, $0")]
         if inner.startswith(_ALL) or "[@]" in inner or "[*]" in inner:
             begin -= inner.startswith(_ALL) and begin > 0
             return values[begin:][:count]

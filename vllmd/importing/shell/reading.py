@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 
 from vllmd.importing.shell.expansion import Expansion
 from vllmd.importing.shell.state import ShellState
-from vllmd.importing.shell.substitution import given_by, substitute
-from vllmd.importing.shell.syntax import Redirection
+from vllmd.importing.shell.substitution import given_by, output_of, substitute
+from vllmd.importing.shell.syntax import Node, Redirection, Simple
 from vllmd.importing.unknown import is_unknown, mark
 
 READS = frozenset({"read", "mapfile", "readarray"})
@@ -28,6 +28,18 @@ def given_text(redirections: Sequence[Redirection], state: ShellState) -> str | 
             target = expansion.text(each.target.text)
             return f"{target}\n" if operator == "<<<" else state.text_of(target)
     return None
+
+
+def text_before(state: ShellState, commands: Sequence[Node]) -> str:
+    """Return what the commands of a pipe print; empty if that is not known."""
+    first = commands[0]
+    if (
+        len(commands) == 1
+        and isinstance(first, Simple)
+        and [w.text for w in first.words] == ["cat"]
+    ):
+        return given_text(first.redirections, state) or ""
+    return output_of(state, commands) or ""
 
 
 def read(

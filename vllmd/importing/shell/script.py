@@ -348,7 +348,7 @@ class ScriptReader:
         if not words or words[0] not in PRINTS:
             return
         variable = words[2] if words[:2] == ["printf", "-v"] and len(words) > 3 else ""
-        text = printed(words[0], words[3 if variable else 1 :], document)
+        text = printed(words[0], words[3 if variable else 1 :], document or state.piped)
         if text is None:
             text = mark(" ".join(words), "what it prints is not known here", state.place(node.line))
         if variable:

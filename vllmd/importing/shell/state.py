@@ -68,6 +68,8 @@ class ShellState:
     folder: str | None = None
     lines: list[str] | None = None
     """What is left of the text that a loop is given, for its `read`; None if none is known."""
+    piped: str = ""
+    """What the commands before it in a pipe print, for `tee`; empty if that is not known."""
     written: dict[str, str] = attrs.field(factory=dict)
     """The files that the script writes itself, by path."""
     read: set[str] = attrs.field(factory=set)

@@ -33,6 +33,9 @@ def expand(text: str) -> list[str]:
         ("${A/%b/B}", ["org/model-7B"]),
         ("${A/o*l/x}", ["x-7b"]),
         ("${A:0:3}", ["org"]),
+        ("${A::3}", ["org"]),
+        ("${A:10:}", []),
+        ('"${L[@]::2}"', ["a", "b c"]),
         ("${A^^}", ["ORG/MODEL-7B"]),
         ("${#A}", ["12"]),
         ("${U:-x}", ["x"]),
@@ -67,3 +70,9 @@ def test_what_is_not_known_is_a_mark_with_what_was_written(text: str) -> None:
     (word,) = expand(text)
     assert is_unknown(word)
     assert as_written(word).startswith("$")
+
+
+@pytest.mark.parametrize("text", ["${A:}", "${@:}", "${@::1}", "${@:0:1}"])
+def test_part_that_nothing_says_is_not_known(text: str) -> None:
+    (value,) = expand(text)
+    assert is_unknown(value), text
