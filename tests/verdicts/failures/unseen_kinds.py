@@ -11,6 +11,8 @@ FAILURES: tuple[Failure, ...] = (
         r"""
 seen-npu-fork | fork_cuda | wall | torch_npu/npu/__init__.py:_lazy_init | RuntimeError: Cannot re-initialize NPU in forked subprocess. To use NPU with multiprocessing, you must use the 'spawn' start method
 seen-no-numa-nodes | numa_refused config_rejected parallel_misfit | wall | vllm/v1/worker/cpu_worker.py:_get_autobind_cpu_ids | AssertionError: No enough allowed NUMA nodes to bind threads of 4 CPUWorkers. Allowed NUMA nodes are [0]. Please try to bind threads manually.
+seen-gfx-behind | gpu_unsupported | wall | aiter/jit/utils/chip_info.py:get_gfx_custom_op_core | AssertionError: One of GPU archs of ['gfx1151'] is invalid or not supported
+seen-torchao-version | broken_install checkpoint_mismatch | wall | torchao/core/config.py:config_from_dict | torchao.core.config.VersionMismatchError: Config version mismatch for Int4WeightOnlyConfig: stored version 1 != current version 2
 seen-gloo-127-0-1-1 | gloo_loopback | either | torch/distributed/distributed_c10d.py:_new_process_group_helper | RuntimeError: Gloo connectFullMesh failed with [../third_party/gloo/gloo/transport/tcp/pair.cc:144] no error, Connection refused, remote=[127.0.1.1]:17308
 """,
     ),
@@ -21,6 +23,8 @@ seen-gloo-127-0-1-1 | gloo_loopback | either | torch/distributed/distributed_c10
 seen-vllm-port-uri | config_rejected | wall | vllm/envs.py:get_vllm_port | ValueError: VLLM_PORT 'tcp://192.0.2.9:8000' appears to be a URI. This may be caused by a Kubernetes service discovery issue,check the warning in: https://docs.vllm.ai/en/stable/serving/env_vars.html
 seen-tokenizer-mode | config_rejected | wall | vllm/tokenizers/registry.py:load_tokenizer_cls | ValueError: No tokenizer registered for tokenizer_mode='deepseek_v32'.
 seen-aiter-arch | gpu_unsupported unsupported_combination | wall | aiter/jit/utils/chip_info.py:get_gfx_custom_op_core | KeyError: 'Unknown GPU architecture: gfx1101. Supported architectures: gfx90a, gfx942, gfx950'
+seen-rope-part | config_rejected unsupported_model | wall | vllm/config.py:_get_and_verify_max_len | KeyError: 'original_max_position_embeddings'
+seen-zmq-address | dist_unreachable config_rejected | either | vllm/utils/network_utils.py:make_zmq_socket | zmq.error.ZMQError: Cannot assign requested address (addr='tcp://192.0.2.9:13345')
 seen-not-local | hub_unreachable | passes | huggingface_hub/file_download.py:_raise_on_head_call_error | huggingface_hub.errors.LocalEntryNotFoundError: Got: ConnectError: [SSL: UNEXPECTED_EOF_WHILE_READING] EOF occurred in violation of protocol
 """,
     ),

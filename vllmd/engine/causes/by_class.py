@@ -212,6 +212,12 @@ CAUSES = (
                 raised=True,
             ),
             Frame(
+                rf"{_VLLM}(?:{_SETTINGS})",
+                r"^KeyError: '\w+'$",
+                "Python, of a part that a model's config.json or hf_overrides lacks",
+                raised=True,
+            ),
+            Frame(
                 _VLLM + r"(?!_|.*(?:/ops/|/kernels/|fused_moe/|/attention/|/forward))",
                 rf"{NAME}(?:AssertionError|RuntimeError): .*(?:{_REFUSED}|{_ABSENT})",
                 "vllm: what it says of settings that do not go together",

@@ -183,6 +183,14 @@ CAUSES = (
         ),
     ),
     _of(
+        "broken_install",
+        r"-packages/",
+        "torchao, setuptools and others, of a version that they refuse",
+        "A package of this vLLM is not of the version that another, or a file of the model, needs.",
+        "Install the versions that the evidence names ('vllmd engine install').",
+        says=NAME + r"\w*Version\w*(?:Mismatch|Conflict)\w*\b",
+    ),
+    _of(
         "weights_damaged",
         r"torch/(?:serialization|_weights_only_unpickler|storage)\.py:|/(?:zipfile|pickle|tarfile|gzip)",
         "torch/serialization.py; Python",

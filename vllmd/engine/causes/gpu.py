@@ -263,7 +263,10 @@ CAUSES = (
             r"|Misaligned \w+)\b": "vllm: csrc/cutlass_extensions/common.hpp, of cutlass.h",
             r"Failed to run cutlass|cutlass cannot \w+": "flashinfer; vllm: csrc/quantization",
             r"(?i:not supported|unsupported|only supported|requires?)\b.*"
-            r"\b(?:gfx\d{3,4}|(?i:sm)_?\d{2,3}[af]?)\b": "vllm, aiter, flashinfer",
+            r"\b(?:gfx\d{3,4}|(?i:sm)_?\d{2,3}[af]?)\b"
+            r"|\b(?:gfx\d{3,4}|(?i:sm)_?\d{2,3}[af]?)\b.*(?i:not supported|unsupported)": (
+                "vllm, aiter, flashinfer"
+            ),
             r"\"\w+\" not implemented for '\w+'": "torch: aten/src/ATen/Dispatch.h",
             r"PassManager::run failed|Mosaic failed to compile": (
                 "MLIR, of triton/compiler/compiler.py; of JAX, for TPUs"

@@ -255,6 +255,9 @@ CAUSES = (
             ),
             r"connectFullMesh failed|No route to host": "torch: third_party/gloo",
             r"gai error|getaddrinfo failed": "torch: socket.cpp",
+            r"^zmq\.error\.ZMQError: (?:Cannot assign requested address|No such device)": (
+                "libzmq: src/err.cpp, of an address that is none of this host"
+            ),
             r"server socket has failed to (?:bind|listen).*EADDRNOTAVAIL": "torch: socket.cpp",
         },
         frames=(
