@@ -216,10 +216,10 @@ chaos: $(VENV)/developed system ## each fault in each state, twice, in pairs: wh
 		$(if $(ONLY),--only '$(ONLY)')
 
 # beside what one would run instead; it is no part of the lock files, as nothing of vllmd needs it
-chaos-beside: $(VENV)/developed system ## the main faults of `make chaos` to an engine under supervisord
+chaos-beside: $(VENV)/developed system ## the main faults of `make chaos` to an engine under supervisord, and under units of systemd (needs root)
 	@[ -x build/supervisor/bin/supervisord ] || $(PYTHON) -m venv build/supervisor
 	@build/supervisor/bin/pip --disable-pip-version-check --quiet install supervisor==4.3.0
-	$(BIN)/python -m tests.chaos.beside build/supervisor/bin/supervisord
+	$(BIN)/python -m tests.chaos.beside --supervisord build/supervisor/bin/supervisord
 
 soak: $(VENV)/developed system ## an hour of eight engines with a fault every ten seconds: what grows, what is lost. MINUTES= SEED=
 	$(BIN)/python -m tests.chaos.soak --minutes $(or $(MINUTES),60) $(if $(SEED),--seed $(SEED))

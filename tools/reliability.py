@@ -107,7 +107,7 @@ def document() -> str:
     """Return the whole document."""
     parts = [HEAD, "## Defaults\n", *defaults(), "\n## Faults and outcomes"]
     chaos = chaos_table.table(KEPT / f"{CHAOS}.json")
-    beside = chaos_table.beside(KEPT / f"{CHAOS}.json", KEPT / f"{BESIDE}.json")
+    beside = chaos_table.beside(KEPT / f"{BESIDE}.json")
     return "\n".join([*parts, *faults(), *chaos, *beside, *failures(), *stories(), ""])
 
 

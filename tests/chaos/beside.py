@@ -1,34 +1,31 @@
-"""The same faults, done to the same engine under what one would run instead: supervisord.
+"""The same faults, done to the same engine under vllmd and under what one would run instead.
 
-`python -m tests.chaos.beside SUPERVISORD`; what systemd alone does is in tests/packaging, where
-there is a systemd.
+`python -m tests.chaos.beside --supervisord PATH`: vllmd and supervisord on this host, units of
+systemd in a Debian that is booted for them (tests/chaos/booted.py; needs root and cgroup v1).
 """
 
 import argparse
-import contextlib
 import json
 import os
-import signal
+import re
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import cast
 
 import attrs
 
-from tests.chaos.client import OK, Client, failed
-from tests.chaos.faults import BY_NAME
-from tests.chaos.faults.base import SEEN_S, Fault
-from tests.chaos.lab import CHAT, LOAD_S, PROGRAM, Lab, same
-from tests.helpers.ports import free_port
-from tests.helpers.site import FAST, wait_for
-from vllmd.shim import proc
+from tests.chaos.client import OK, failed
+from tests.chaos.faults.base import SEEN_S
+from tests.chaos.lab import Lab, same
+from tests.chaos.supervisors import SUPERVISORS, Beside, Supervisord, Unit, running
+from tests.helpers.site import wait_for
 
 OUT = Path(__file__).parents[2] / "build" / "outcomes" / "chaos-beside.json"
+GROUPS = Path("/sys/fs/cgroup/unified")
 FAULTS = (
     "kill -9 of the API server",
     "SIGTERM to the API server",
@@ -45,97 +42,16 @@ FAULTS = (
     "SIGSTOP of the daemon for 3 s (no CPU)",
 )
 LIMIT_S = 30.0
-CONFIG = """
-[supervisord]
-nodaemon=true
-logfile={folder}/supervisord.log
-pidfile={folder}/supervisord.pid
-childlogdir={folder}
-
-[program:chat]
-command={program}
-autorestart=true
-startretries=100
-stopasgroup=true
-killasgroup=true
-redirect_stderr=true
-stdout_logfile={folder}/chat.log
-stdout_logfile_maxbytes=4MB
-"""
-
-
-class Beside:
-    """An engine under supervisord; what faults need of a `Lab`."""
-
-    def __init__(self, folder: Path, supervisord: str) -> None:
-        self.folder, self.port = folder, free_port()
-        self._command = [supervisord, "-n", "-c", str(folder / "supervisord.conf")]
-        program = (
-            f"{sys.executable} {PROGRAM} {folder} serve {folder}/model-{CHAT} --port {self.port} "
-            f"--served-model-name {CHAT}"
-        )
-        (folder / f"model-{CHAT}").mkdir()
-        (folder / "supervisord.conf").write_text(CONFIG.format(folder=folder, program=program))
-        self.say("load_s", LOAD_S)
-        self.chat = Client(self.port, CHAT)
-        self.site = self
-        self.daemon: subprocess.Popen[bytes]
-
-    def say(self, name: str, text: str) -> None:
-        (self.folder / name).write_text(text)
-
-    def unsay(self, *names: str) -> None:
-        for name in names:
-            (self.folder / name).unlink(missing_ok=True)
-
-    def start_daemon(self) -> None:
-        with (self.folder / "out").open("ab") as out:
-            self.daemon = subprocess.Popen(
-                self._command, env={**os.environ, **FAST}, stdout=out, stderr=out
-            )
-
-    def tree(self) -> list[proc.Stat]:
-        return proc.descendants(self.daemon.pid)
-
-    def process(self, which: str) -> proc.Stat | None:
-        if which == "daemon":
-            return proc.read_stat(self.daemon.pid)
-        title = "VLLM::EngineCore" if which == "core" else "serve"
-        return next((t for t in self.tree() if title in proc.command_line(t.pid)), None)
-
-    def serves(self) -> bool:
-        return self.chat.ask(2).what == OK
-
-
-@contextmanager
-def running(folder: Path, supervisord: str) -> Iterator[Beside]:
-    """Run it until its engine serves; at the end nothing of it is left."""
-    made = Beside(folder, supervisord)
-    seen: list[proc.Stat] = []
-    made.start_daemon()
-    try:
-        wait_for("an answer", made.serves, 60)
-        seen += made.tree()
-        made.chat.start()
-        yield made
-    finally:
-        made.chat.close()
-        seen += made.tree()
-        made.daemon.kill()
-        made.daemon.wait()
-        left = [s for s in proc.all_processes() if str(folder) in proc.command_line(s.pid)]
-        for stat in [*seen, *left]:
-            if same(stat):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(stat.pid, signal.SIGKILL)
 
 
 @attrs.define
 class Row:
     """What became of one fault; `serves_after_s` is None if it did not within `LIMIT_S`."""
 
+    under: str
     fault: str
     landed: str
+    """By what the fault was seen; empty where it cannot be made."""
     lost: dict[str, int]
     serves_after_s: float | None
     left: int
@@ -144,20 +60,23 @@ class Row:
 
 def make(beside: Beside, name: str) -> Row:
     """Do a fault to an engine that serves, and see when it serves again."""
-    lab, fault = cast("Lab", beside), BY_NAME[name]()
-    fault.prepare(lab)
-    before, at = beside.tree(), time.monotonic()
-    fault.do(lab)
-    landed = wait_for("the fault", lambda: fault.seen(lab), SEEN_S)
-    time.sleep(fault.holds_s)
-    fault.undo(lab)
-    after = _serves_again(beside, at)
-    lost = dict(failed(beside.chat.since(at)))
-    old = [stat for stat in before if same(stat)]
-    now = {stat.pid for stat in beside.tree()}
-    hangs = "ready" in fault.ends_run and after is None
-    left = old if hangs else [stat for stat in old if stat.pid not in now]
-    return Row(name, landed, lost, after, len(left))
+    lab, fault = cast("Lab", beside), beside.fault(name)
+    if fault is None:
+        return Row(beside.name, name, "", {}, None, 0)
+    with running(beside):
+        fault.prepare(lab)
+        before, at = beside.tree(), time.monotonic()
+        fault.do(lab)
+        landed = wait_for("the fault", lambda: fault.seen(lab), SEEN_S)
+        time.sleep(fault.holds_s)
+        fault.undo(lab)
+        after = _serves_again(beside, at)
+        lost = dict(failed(beside.chat.since(at)))
+        old = [stat for stat in before if same(stat)]
+        now = {stat.pid for stat in beside.tree()}
+        hangs = "ready" in fault.ends_run and after is None
+        left = old if hangs else [stat for stat in old if stat.pid not in now]
+        return Row(beside.name, name, landed, lost, after, len(left))
 
 
 def _serves_again(beside: Beside, at: float) -> float | None:
@@ -173,25 +92,54 @@ def _serves_again(beside: Beside, at: float) -> float | None:
     return None
 
 
-def possible(name: str) -> bool:
-    fault: type[Fault] = BY_NAME[name]
-    return not fault.impossible()
+def rows(under: type[Beside], faults: Iterable[str] = FAULTS) -> list[Row]:
+    """Do each fault to an engine of its own."""
+    made = []
+    for name in faults:
+        with tempfile.TemporaryDirectory(prefix="b-", dir="/tmp", ignore_cleanup_errors=True) as at:
+            made.append(make(under(Path(at)), name))
+        print(made[-1], flush=True)
+    return made
+
+
+def ours(path: Path) -> list[Row]:
+    """Have `make chaos` do each fault under vllmd to an engine that serves; notes go to `path`.
+
+    Raises: subprocess.CalledProcessError: something was not as it should be, or was left.
+    """
+    only = f"^ready: ({'|'.join(map(re.escape, FAULTS))})$"
+    words = ["--only", only, "--ways", "alone", "--jobs", "1", "--out", str(path)]
+    subprocess.run([sys.executable, "-m", "tests.chaos", *words], check=True)
+    found = {row["faults"][0]: row for row in json.loads(path.read_text())["rows"]}
+    return [
+        Row("vllmd", name, row["landed"][0], row["lost"], row["serves_after_s"], 0)
+        for name in FAULTS
+        if (row := found.get(name))
+    ]
+
+
+def write(made: Iterable[Row], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [json.dumps(attrs.asdict(row), ensure_ascii=False) for row in made]
+    path.write_text("[\n" + ",\n".join(lines) + "\n]\n")
 
 
 def main() -> int:
     ask = argparse.ArgumentParser(prog="python -m tests.chaos.beside", description=__doc__)
-    ask.add_argument("supervisord")
+    ask.add_argument("--supervisord", metavar="PATH", required=True)
     ask.add_argument("--out", type=Path, default=OUT)
     given = ask.parse_args()
-    rows = []
-    for name in filter(possible, FAULTS):
-        with tempfile.TemporaryDirectory(prefix="b-", dir="/tmp", ignore_cleanup_errors=True) as at:
-            with running(Path(at), given.supervisord) as beside:
-                rows.append(make(beside, name))
-            print(rows[-1], flush=True)
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    lines = [json.dumps(attrs.asdict(row), ensure_ascii=False) for row in rows]
-    given.out.write_text("[\n" + ",\n".join(lines) + "\n]\n")
+    from tests.chaos import booted  # it imports what a booted system has no need of
+
+    if os.geteuid() != 0 or not GROUPS.exists():
+        ask.error(f"a unit of systemd needs root and cgroup v1 (hybrid, {GROUPS})")
+    Supervisord.path = given.supervisord
+    with tempfile.TemporaryDirectory(prefix="b-", dir="/tmp") as at:
+        made = ours(Path(at) / "chaos.json")
+    made += rows(Supervisord)
+    units = [name for name, each in SUPERVISORS.items() if issubclass(each, Unit)]
+    made += [Row(**row) for row in booted.rows(units)]
+    write(made, given.out)
     return 0
 
 

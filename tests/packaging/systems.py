@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import attrs
@@ -51,10 +51,10 @@ class System:
         return self.root / "opt" / "t"
 
 
-def debian(suite: str, *, kernel: bool, arch: str = "amd64") -> Path:
-    """Return a root file system."""
+def debian(suite: str, *, kernel: bool, arch: str = "amd64", more: Sequence[str] = ()) -> Path:
+    """Return a root file system; `more` are other packages to be in it."""
     needs("mmdebstrap")
-    include = INCLUDE + (KERNEL if kernel else "")
+    include = ",".join((INCLUDE + (KERNEL if kernel else ""), *more))
     kind = suite if arch == "amd64" else f"{suite}-{arch}"
     return archive(kind, include, suite, f"--architectures={arch}", f"--include={include}")
 
@@ -100,11 +100,16 @@ def _unpack(folder: Path, source: Path, debs: Path, unit: str) -> System:
     for deb in debs.glob("*.deb"):
         shutil.copy(deb, system.work)
     shutil.copytree(HERE / "inside", system.work / "inside")
+    starts_last(root, unit)
+    return system
+
+
+def starts_last(root: Path, unit: str) -> None:
+    """Have a root file system start a unit when it boots."""
     (root / "etc/systemd/system/inside.service").write_text(unit)
     wants = root / "etc/systemd/system/multi-user.target.wants"
     wants.mkdir(parents=True, exist_ok=True)
     (wants / "inside.service").symlink_to("/etc/systemd/system/inside.service")
-    return system
 
 
 def _place_gpus(folder: Path) -> None:

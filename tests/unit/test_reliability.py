@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tools import reliability
+from tests.chaos.beside import FAULTS, LIMIT_S
+from tests.chaos.supervisors import SUPERVISORS, Unit
+from tools import chaos_table, reliability
 
 ROOT = Path(__file__).parents[2]
 NOTED = sorted(reliability.KEPT.glob("*.json"))
@@ -53,3 +55,29 @@ def test_rows_of_chaos_are_good_were_seen_and_lost_nothing_by_vllmd() -> None:
         assert row["lost_by_us"] == 0, row
     assert len({(row["faults"][0], row["state"]) for row in rows}) >= 150
     assert {row["way"] for row in rows} == {"alone", "twice", "pair"}
+
+
+def test_each_fault_was_seen_under_each_supervisor_but_those_that_process_1_does_not_take() -> None:
+    rows = json.loads((reliability.KEPT / f"{reliability.BESIDE}.json").read_text())
+    noted = {(row["under"], row["fault"]): row["landed"] for row in rows}
+    assert set(noted) == {(under, fault) for under in ("vllmd", *SUPERVISORS) for fault in FAULTS}
+    assert {key for key, landed in noted.items() if not landed} == {
+        (name, fault)
+        for name, under in SUPERVISORS.items()
+        if issubclass(under, Unit)
+        for fault in Unit.NONE
+    }
+
+
+def test_table_of_supervisors_has_what_became_of_each(tmp_path: Path) -> None:
+    row = {"fault": "F", "landed": "/proc", "lost": {"cut": 1, "refused": 2}, "left": 1}
+    rows = [
+        {**row, "under": "a", "serves_after_s": 5.46},
+        {**row, "under": "b", "serves_after_s": 0.0},
+        {**row, "under": "c", "serves_after_s": None},
+        {**row, "under": "d", "serves_after_s": None, "landed": "", "lost": {}, "left": 0},
+    ]
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps(rows))
+    cells = f"5.5 s / 3 / 1 | served on / 3 / 1 | **not within {LIMIT_S:.0f} s** / 3 / 1 | -"
+    assert list(chaos_table.beside(path))[-1] == f"| F | {cells} |"
