@@ -54,8 +54,8 @@ BESIDE = """
 ### The same faults under supervisord and systemd
 
 The same engine and the same client; an engine that serves. In each cell: *serves after* / *lost*,
-requests of a client that asks five times a second / *left*, processes that lived on and hang, or
-that nobody looks after.
+requests of a client that asks five times a second, and waits 5 s for an answer / *left*, processes
+that lived on and hang, or that nobody looks after.
 
 - vllmd with a pause of 1.5 s before a restart, `stall_s = 2` and `hang_s = 5`;
 - supervisord with `autorestart`, `stopasgroup` and `killasgroup`, which starts at once;
