@@ -93,7 +93,7 @@ def limits_are_read(row: dict[str, Any]) -> None:
 def limits(pid: int) -> list[float]:
     """Return the processors and the memory that the package's vllmd reads for a process."""
     done = subprocess.run(
-        ["python3", "-c", READ.format(pid=pid, number=pid)],
+        ["python3", "-B", "-c", READ.format(pid=pid, number=pid)],
         capture_output=True,
         text=True,
         check=True,

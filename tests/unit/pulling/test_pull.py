@@ -18,8 +18,9 @@ import pytest
 from tests.helpers.hub import COMMIT, FakeHub, serving
 from vllmd.engine.model_files.base_model import find_folder
 from vllmd.pulling import download, repository
-from vllmd.pulling.pull import Progress, Pulled, pull
+from vllmd.pulling.pull import AT_ONCE, Progress, Pulled, pull
 from vllmd.pulling.repository import PullError
+from vllmd.util import threads
 
 WEIGHTS = bytes(range(256)) * 400
 FILES = {
@@ -61,6 +62,19 @@ def test_pull_lays_files_out_as_the_hubs_own_client_does(hub: FakeHub, tmp_path:
     assert (done.bytes, done.downloaded_bytes, done.files) == (total, total, 4)
     assert (seen[0], seen[-1]) == (Progress(0, total), Progress(total, total))
     assert not list(tmp_path.rglob("*.incomplete"))
+
+
+def test_lookup_whose_thread_still_ends_holds_up_no_file(
+    hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = threads.do
+
+    def slowly(*arguments: Any) -> None:
+        done(*arguments)
+        time.sleep(0.2)
+
+    monkeypatch.setattr(threads, "do", slowly)
+    assert run(hub, tmp_path).files == AT_ONCE
 
 
 def test_model_that_was_renamed_is_where_it_is_looked_for(hub: FakeHub, tmp_path: Path) -> None:
