@@ -12,7 +12,7 @@ from pathlib import Path
 
 import attrs
 
-from tools import chaos_table
+from tools import chaos_table, soak_table
 from vllmd.config.model import DaemonConfig, EngineConfig, LivenessConfig, RestartConfig
 from vllmd.config.reference import shown
 from vllmd.config.sections import HistoryConfig, LogsConfig, NotifyConfig
@@ -33,6 +33,7 @@ FAILURES = "failures"
 STORIES = "why"
 CHAOS = "chaos"
 BESIDE = "chaos-beside"
+SOAK = "soak"
 SECTIONS = (
     ("daemon.", DaemonConfig),
     ("history.", HistoryConfig),
@@ -108,7 +109,8 @@ def document() -> str:
     parts = [HEAD, "## Defaults\n", *defaults(), "\n## Faults and outcomes"]
     chaos = chaos_table.table(KEPT / f"{CHAOS}.json")
     beside = chaos_table.beside(KEPT / f"{BESIDE}.json")
-    return "\n".join([*parts, *faults(), *chaos, *beside, *failures(), *stories(), ""])
+    soak = soak_table.table(KEPT / f"{SOAK}.json")
+    return "\n".join([*parts, *faults(), *chaos, *beside, *soak, *failures(), *stories(), ""])
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import httpx
@@ -28,6 +29,8 @@ from tests.chaos.host_of_soak import SoakHost, soaking
 from tests.helpers.otlp import export
 
 OUT = Path(__file__).parents[2] / "build" / "soak.json"
+NOTED = OUT.parent / "outcomes" / "soak.json"
+"""The same without the samples: what docs/reliability.md tells of a whole hour."""
 LOG = OUT.with_suffix(".log")
 """What the daemons logged."""
 EVERY_S = 10.0
@@ -36,6 +39,7 @@ SPANS_A_SECOND = 200
 MEMORY_MB_A_MINUTE = 0.05
 SHOWN = 50
 """Of requests that were lost so many are shown, with what was done then."""
+WHOLE_S = 3600
 JUDGED_S = 1200
 """A shorter soak judges no slope of memory: for ten minutes the pages of so long are gathered, and
 the keys of the last 8,192 spans."""
@@ -133,6 +137,7 @@ class Soak:
             "spans": dict(spans),
             "scrapes": host.scrapes(),
             **{f"slopes a minute, {half} half": slopes(found) for half, found in halves.items()},
+            "pss_mb, each ten minutes": by_time(self.growth.samples, "pss_mb"),
             "first": self.growth.samples[0],
             "last": self.growth.samples[-1],
         }
@@ -147,6 +152,13 @@ def slopes(samples: list[dict[str, Any]]) -> dict[str, float]:
     """Return by how much each figure grows in a minute."""
     keys = [key for key in samples[0] if key not in ("at", "late")] if samples else []
     return {key: round(slope(samples, key), 4) for key in keys}
+
+
+def by_time(samples: list[dict[str, Any]], key: str) -> list[float]:
+    """Return the median of a figure in each ten minutes."""
+    first = samples[0]["at"]
+    parts = itertools.groupby(samples, lambda each: (each["at"] - first) // 600)
+    return [round(median(each[key] for each in part), 1) for _, part in parts]
 
 
 def wrong(report: dict[str, object], seconds: float) -> list[str]:
@@ -194,7 +206,11 @@ def main() -> int:
         report = soak(Path(folder), seconds, given.seed)
     given.out.parent.mkdir(parents=True, exist_ok=True)
     given.out.write_text(json.dumps(report, indent=1) + "\n")
-    print(json.dumps({key: report[key] for key in report if key != "samples"}, indent=1))
+    noted = json.dumps({key: report[key] for key in report if key != "samples"}, indent=1)
+    print(noted)
+    if seconds >= WHOLE_S:
+        NOTED.parent.mkdir(exist_ok=True)
+        NOTED.write_text(f"{noted}\n")
     found = wrong(report, seconds)
     print("\n".join(found) or "good")
     return bool(found)

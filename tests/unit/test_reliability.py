@@ -8,11 +8,11 @@ import pytest
 
 from tests.chaos.beside import FAULTS, LIMIT_S
 from tests.chaos.supervisors import SUPERVISORS, Unit
-from tools import chaos_table, reliability
+from tools import chaos_table, reliability, soak_table
 
 ROOT = Path(__file__).parents[2]
 NOTED = sorted(reliability.KEPT.glob("*.json"))
-TESTS = [path for path in NOTED if not path.stem.startswith(reliability.CHAOS)]
+TESTS = [path for path in NOTED if not path.stem.startswith((reliability.CHAOS, reliability.SOAK))]
 
 
 def test_document_is_what_the_repository_ships() -> None:
@@ -44,6 +44,7 @@ def test_both_tiers_and_the_night_have_noted_outcomes() -> None:
         reliability.FAILURES,
         reliability.CHAOS,
         reliability.BESIDE,
+        reliability.SOAK,
     }
 
 
@@ -81,3 +82,12 @@ def test_table_of_supervisors_has_what_became_of_each(tmp_path: Path) -> None:
     path.write_text(json.dumps(rows))
     cells = f"5.5 s / 3 / 1 | served on / 3 / 1 | **not within {LIMIT_S:.0f} s** / 3 / 1 | -"
     assert list(chaos_table.beside(path))[-1] == f"| F | {cells} |"
+
+
+def test_an_hour_of_soak_is_told_with_what_it_lost(tmp_path: Path) -> None:
+    noted = json.loads((reliability.KEPT / "soak.json").read_text())
+    assert noted["seconds"] >= 3600
+    noted["requests lost by vllmd"] = {"e1: cut": 2, "e2: refused": 1}
+    (tmp_path / "soak.json").write_text(json.dumps(noted))
+    assert "**3 lost by vllmd**" in "\n".join(soak_table.table(tmp_path / "soak.json"))
+    assert list(soak_table.table(tmp_path / "none.json")) == []

@@ -6,7 +6,7 @@ import pytest
 
 from tests.chaos.client import Client, Outcome
 from tests.chaos.host_of_soak import whose
-from tests.chaos.soak import counted, slopes
+from tests.chaos.soak import by_time, counted, slopes
 from tests.helpers.site import is_back
 
 
@@ -61,3 +61,8 @@ def test_slopes_are_of_a_minute() -> None:
     assert slopes(samples) == {"pss_mb": 0.5}
     assert math.isnan(slopes(samples[:2])["pss_mb"])
     assert slopes([]) == {}
+
+
+def test_figure_is_told_for_each_ten_minutes() -> None:
+    samples = [{"at": 60.0 * n + 7, "pss_mb": 60 + n} for n in range(25)]
+    assert by_time(samples, "pss_mb") == [64.5, 74.5, 82]
