@@ -56,9 +56,9 @@ lint: $(VENV)/developed
 types: $(VENV)/developed
 	$(BIN)/mypy
 
-# three at a time on two cores, as they wait too; each collects and runs its share (tests/helpers/shares.py)
+# four at a time on two cores, as they wait too; each collects and runs its share (tests/helpers/shares.py)
 unit: $(VENV)/developed system-cc
-	$(SHORT) $(SOON) VLLMD_TESTS_SHARES=1 $(PYTEST) -n 3 --dist each --max-worker-restart=0 -m "not long" \
+	$(SHORT) $(SOON) VLLMD_TESTS_SHARES=1 $(PYTEST) -n 4 --dist each --max-worker-restart=0 -m "not long" \
 			--basetemp=$$folder/t tests/unit && rm -rf $$folder
 
 # not a part of `make test`: the Python of a release is Debian 12's, and there all is tested

@@ -87,6 +87,7 @@ def loaded_with(path: Path) -> list[ast.stmt]:
     ]
 
 
+@pytest.mark.long
 def test_files_are_loaded_without_a_circle() -> None:
     by_name = {".".join(p.relative_to(ROOT).with_suffix("").parts): p for p in SOURCES}
     loads: dict[Path, set[Path]] = {}

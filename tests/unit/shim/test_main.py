@@ -211,6 +211,7 @@ def test_shim_bad_requests_touch_no_engine_and_its_end_is_recorded(shim: Shim) -
     assert shim.exit_record()["signal"] == signal.SIGTERM
 
 
+@pytest.mark.long
 def test_shim_attacked_by_clients_that_do_not_read_serves_on_in_16_mb(shim: Shim) -> None:
     shim.start("/bin/sh", "-c", "head -c 300000 /dev/urandom; exec sleep 60", tail_bytes=65536)
     attackers = []

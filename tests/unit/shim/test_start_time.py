@@ -32,6 +32,7 @@ sys.exit(main.main())
 """
 
 
+@pytest.mark.long
 def test_shim_writes_down_when_its_engine_was_started_once_it_can_be_read(tmp_path: Path) -> None:
     ours, theirs = socket.socketpair()
     program = WITHOUT_A_DESCRIPTOR.format(root=str(Path(shim_program.__file__).parents[2]))

@@ -75,6 +75,7 @@ def test_load_nothing_is_nothing_known_and_says_nothing(tmp_path: Path) -> None:
     assert logs == []
 
 
+@pytest.mark.long
 @given(st.data())
 def test_load_survives_truncation_and_garbage(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -45,6 +45,7 @@ def test_set_a_exports_what_is_assigned_from_then_on() -> None:
     assert one.environment() == {"A": "1"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "script",
     [
