@@ -13,7 +13,6 @@ Prometheus that scrapes every 2 s, and a fault every ten seconds: signals to eng
 reloads, and in the first half daemons that are killed or replaced. Two cores, which other work used
 too. Failed requests are of engines that a fault had just hit.
 """
-FAULTS_ASIDE = ("reload", "broken reload", "kill of the daemon", "upgrade")
 
 
 def table(path: Path) -> Iterator[str]:
@@ -30,12 +29,13 @@ def table(path: Path) -> Iterator[str]:
 
 def _rows(noted: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     faults, scrapes = noted["faults"], noted["scrapes"]
-    signals = sum(count for name, count in faults.items() if name not in FAULTS_ASIDE)
-    others = ", ".join(f"{faults[name]} {name}" for name in FAULTS_ASIDE)
+    others = {name: count for name, count in faults.items() if not name.startswith("SIG")}
+    signals = sum(faults.values()) - sum(others.values())
+    aside = ", ".join(f"{count} {name}" for name, count in others.items())
     unseen = len(noted["faults not seen"])
     yield (
         "faults",
-        f"{sum(faults.values())}: {signals} signals, {others}; {unseen} were not seen to land",
+        f"{sum(faults.values())}: {signals} signals, {aside}; {unseen} were not seen to land",
     )
     failed = ", ".join(f"{count:,} {what}" for what, count in noted["requests failed"].items())
     lost = sum(noted["requests lost by vllmd"].values())

@@ -5,15 +5,13 @@ NVML tells a process of a namespace its own pids only: what others hold has no o
 
 import os
 import signal
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.gpu.conftest import REPORT
-from tests.gpu.test_real import CONFIG, ENGINE, PYTHONPATH, core, owners, smi
-from tests.helpers.ports import free_port
+from tests.gpu.test_real import core, host, owners, smi
 from tests.helpers.site import Site, wait_for
 from vllmd.shim import proc
 
@@ -23,16 +21,7 @@ MIB = 1024**2
 
 @pytest.fixture
 def made(tmp_path: Path) -> Iterator[Site]:
-    exporter, api = free_port(), free_port()
-    text = CONFIG.format(
-        folder=tmp_path,
-        exporter=exporter,
-        api=api,
-        python=sys.executable,
-        engine=ENGINE,
-        path=PYTHONPATH,
-    )
-    one = Site(tmp_path, text, exporter_port=exporter, api_port=api)
+    one = host(tmp_path)
     one.under = NAMESPACE
     one.start()
     try:
@@ -56,7 +45,6 @@ def main_process(made: Site) -> int:
         each.pid
         for each in proc.descendants(made.daemon.pid)
         if "engine.py serve" in proc.command_line(each.pid)
-        and not proc.command_line(each.pid).count("vllmd/shim")
     ]
     return pid
 

@@ -16,7 +16,7 @@ import pytest
 from tests.gpu.conftest import REPORT
 from tests.helpers.ports import free_port
 from tests.helpers.reading import Reading, reading
-from tests.helpers.site import DAEMON, Site, gone, site, wait_for
+from tests.helpers.site import DAEMON, Site, gone, running, wait_for
 from tests.helpers.used import used_names
 from vllmd.gpu.fit import CONTEXT_BYTES, margin_bytes
 from vllmd.gpu.latest import Periods
@@ -182,23 +182,30 @@ executable = ["{python}", "{engine}"]
 port = {api}
 gpu_memory_utilization = 0.4
 unready_s = 0
-env = {{ PYTHONPATH = "{path}" }}
+env = {{ {env}PYTHONPATH = "{path}" }}
 """
 )
 
 
-@pytest.fixture
-def made(tmp_path: Path) -> Iterator[Site]:
+def host(folder: Path, env: str = "") -> Site:
+    """Return a host with one engine that holds a share of the GPU; it is not run yet."""
     exporter, api = free_port(), free_port()
     text = CONFIG.format(
-        folder=tmp_path,
+        folder=folder,
         exporter=exporter,
         api=api,
         python=sys.executable,
         engine=ENGINE,
         path=PYTHONPATH,
+        env=env,
     )
-    with site(tmp_path, text, exporter_port=exporter, api_port=api) as one:
+    return Site(folder, text, exporter_port=exporter, api_port=api)
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Iterator[Site]:
+    one = host(tmp_path)
+    with running(one):
         one.wait_state("chat", "ready", 120)
         yield one
 
@@ -332,16 +339,8 @@ def test_two_gpus_are_told_apart_and_nvlink_counts(tmp_path: Path) -> None:
         for uuid in after
     }
     REPORT.append(f"20 GiB from the first GPU to the second; NVLink counted, in GiB: {moved}")
-    exporter, api = free_port(), free_port()
-    text = CONFIG.format(
-        folder=tmp_path,
-        exporter=exporter,
-        api=api,
-        python=sys.executable,
-        engine=ENGINE,
-        path=PYTHONPATH,
-    ).replace("env = { ", 'env = { CUDA_VISIBLE_DEVICES = "1", ')
-    with site(tmp_path, text, exporter_port=exporter, api_port=api) as one:
+    one = host(tmp_path, 'CUDA_VISIBLE_DEVICES = "1", ')
+    with running(one):
         one.wait_state("chat", "ready", 120)
 
         def held() -> list[int]:

@@ -86,7 +86,7 @@ def pull(
     `env` has HF_ENDPOINT and what httpx reads of proxies. An interrupt ends it within CLOSE_S, also
     while a name is looked up or a hub does not answer. Raises: PullError: it cannot be had.
     """
-    threads = Threads(AT_ONCE + 1, close_s=CLOSE_S)  # that of the lookup may still be ending
+    threads = Threads(close_s=CLOSE_S)
     with httpx.Client(timeout=TIMEOUT_S) as client:
         hub = Hub(client, env, token)
         # aside: a signal does not end the lookup of a name

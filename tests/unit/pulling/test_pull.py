@@ -67,10 +67,8 @@ def test_pull_lays_files_out_as_the_hubs_own_client_does(hub: FakeHub, tmp_path:
 def test_lookup_whose_thread_still_ends_holds_up_no_file(
     hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    done = threads.do
-
-    def slowly(*arguments: Any) -> None:
-        done(*arguments)
+    def slowly(*given: Any, done: Any = threads.do) -> None:
+        done(*given)
         time.sleep(0.2)
 
     monkeypatch.setattr(threads, "do", slowly)
